@@ -1,0 +1,137 @@
+#pragma once
+// The running node as its local API sees it. Every call is safe from any thread; those that have to wait for the
+// learner or the protocol thread wait here, with a deadline. local_server.cc maps these onto gRPC and nothing else.
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/session.h"
+#include "node/config.h"
+#include "swarm/state.h"
+
+namespace starling::node {
+
+struct Status {
+  std::string name, id, swarm;
+  std::string state;   // starting waiting-for-peers learning serving idle paused degraded stopping
+  int64_t since_s = 0;   // Unix seconds
+  std::string reason;  // why it is in this state
+  std::string next;    // what it does next, when
+  struct {
+    std::string preset;
+    uint64_t parameters = 0, step = 0;
+    double loss = 0;           // bits per predicted position, recent training mean; 0: none yet
+    double bits_per_byte = 0;  // the same on text only; 0: none yet
+    std::string fingerprint;
+  } model;
+  struct {
+    uint64_t members = 0, neighbours = 0, sent_bytes = 0, received_bytes = 0;
+    uint64_t accepted = 0, held = 0, refused = 0, duplicates = 0, published = 0;
+    std::string base_hash;  // hex
+    uint64_t deltas = 0;    // applied to the base
+    std::map<std::string, uint64_t> refused_by_reason;  // frames, deltas and handshakes
+    double bits_per_parameter = 0;  // mean over own published frames, headers and signatures included
+  } swarm_state;
+  struct {
+    uint64_t memory_bytes = 0;  // resident
+    double cpu_percent = 0;     // since start, of one core
+    uint64_t disk_bytes = 0;    // this node's directory
+    uint64_t uptime_s = 0;
+  } resources;
+  std::string listen;      // host:port actually bound
+  uint64_t steps_planned = 0;  // 0: endless
+  bool is_finished = false;    // a finite run has done its steps and published
+  bool is_paused = false;
+};
+
+struct RegionRow {
+  std::string region;  // region_name
+  uint32_t layer = 0;
+  std::string kind;
+  uint64_t parameters = 0;
+  double active = 0;   // share of tokens that woke it, 0..1
+  double changed = 0;  // L2 norm of base - genesis
+  uint64_t sent = 0, received = 0;  // deltas that held it
+  uint32_t hosts = 0;  // members known to host it
+  bool is_private = false;
+};
+
+struct ProvenanceRow {
+  std::string region, origin, name;
+  uint64_t deltas = 0;
+  double norm = 0;        // root of the summed squares of its moves of this region
+  int64_t last_s = 0;     // Unix seconds
+};
+
+// Numbered from 1 without holes; a gap in what a watcher sees means that it was too slow.
+struct Event {
+  uint64_t seq = 0;
+  int64_t time_ms = 0;  // Unix
+  std::string kind;     // learned delta_sent delta_accepted delta_held delta_refused peer_joined peer_lost snapshot
+                        // rollback state_changed
+  std::map<std::string, std::string> fields;
+};
+
+enum class FailureKind : uint8_t { bad_data, not_found, unavailable, timeout, permission, exhausted, internal };
+struct Failure {
+  FailureKind kind = FailureKind::internal;
+  std::string message;  // what, where, what to do
+};
+
+enum class DataKind : uint8_t { automatic, text, pairs };  // automatic: pairs if every line is PROMPT<TAB>ANSWER
+
+struct LearnOutcome {
+  uint64_t bytes = 0, pairs = 0;
+  DataKind kind = DataKind::text;
+  std::string note;  // such as "thinned to 32 MiB"
+};
+struct TeachOutcome {
+  bool learned = false;  // answers rightly now
+  uint32_t steps = 0;
+  std::string answer;    // what it answers now
+};
+struct EvaluateOutcome {
+  DataKind kind = DataKind::text;
+  double bits_per_byte = 0;  // text
+  double accuracy = 0;       // pairs: exact match, 0..1
+  uint64_t bytes = 0, examples = 0;
+};
+struct AskOptions {
+  std::string prompt;
+  uint32_t bytes_max = 256;
+  model::SamplerOptions sampler;
+  uint64_t seed = 1;
+  bool stop_at_newline = true;
+};
+
+class Daemon {
+ public:
+  virtual ~Daemon() = default;
+  virtual Status status() = 0;
+  virtual std::vector<swarm::MemberView> members() = 0;
+  virtual std::vector<RegionRow> regions() = 0;
+  virtual std::vector<ProvenanceRow> provenance(const std::string& region) = 0;  // "": all
+  // Events after `after_seq`, waiting up to timeout_ms for the first; at most 256.
+  virtual std::vector<Event> events(uint64_t after_seq, int64_t timeout_ms) = 0;
+
+  // Calls `on_bytes` for each piece; stops early when it returns false.
+  virtual Result<Done, Failure> ask(const AskOptions& options, const std::function<bool(const std::string&)>& on_bytes) = 0;
+  virtual Result<LearnOutcome, Failure> learn(const std::string& name, DataKind kind, std::vector<uint8_t> bytes) = 0;
+  virtual Result<TeachOutcome, Failure> teach(const std::string& prompt, const std::string& answer) = 0;
+  virtual Result<EvaluateOutcome, Failure> evaluate(DataKind kind, std::vector<uint8_t> bytes) = 0;
+
+  virtual Result<Done, Failure> pause() = 0;
+  virtual Result<Done, Failure> resume() = 0;
+  virtual Result<std::string, Failure> snapshot() = 0;  // the checkpoint's path
+  virtual Result<std::string, Failure> rollback() = 0;  // the checkpoint's path it went back to
+  virtual Result<std::string, Failure> create_invite(int64_t valid_for_s) = 0;
+  virtual Result<Done, Failure> revoke(const std::string& id) = 0;
+  virtual Result<Done, Failure> leave() = 0;  // says goodbye and stops
+  virtual Result<Done, Failure> set_log_level(const std::string& level) = 0;
+};
+
+}  // namespace starling::node

@@ -1,0 +1,169 @@
+#pragma once
+// The whole contract of the protocol core: what goes in, what comes out. Two drivers interpret it: node/driver and
+// sim/world. Nothing here does I/O; time and randomness are arguments.
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "swarm/delta_codec.h"
+#include "swarm/instant.h"
+#include "swarm/message.h"
+
+namespace starling::swarm {
+
+// ---- Input -------------------------------------------------------------------------------------------------
+// A link is an authenticated two-way stream with a member; there is at most one per peer (the driver sees to it).
+struct LinkUp {
+  PeerId peer;
+  Membership membership;  // as proven in the handshake
+  std::string address;    // remote host:port, for people
+  bool dialled = false;
+};
+struct LinkDown {
+  PeerId peer;
+  std::string reason;
+};
+struct DialFailed {
+  std::string address;
+  std::string reason;
+};
+// A frame that open() and its decoder accepted, on the link from `from`.
+struct ReceivedMessage {
+  PeerId from;
+  FrameHeader header;  // header.origin is the peer itself
+  Message message;
+};
+struct ReceivedDelta {
+  PeerId from;
+  FrameHeader header;
+  DeltaSummary summary;
+  SharedBytes frame;  // header and payload, as signed
+};
+// A frame that was refused before it got here; counted and scored.
+struct ReceivedRefused {
+  PeerId from;
+  DropReason reason;
+};
+
+// Commands of the own node.
+struct Publish {  // the own delta, already sealed and already in the own base
+  FrameHeader header;
+  DeltaSummary summary;
+  SharedBytes frame;
+};
+struct Recovered {  // start-up: what checkpoint and log on disk already hold
+  VersionVector have;
+  struct Entry {
+    DeltaKey key;
+    std::array<uint8_t, 16> hash{};  // first half of the payload hash
+    double raw_norm = 0;
+  };
+  std::vector<Entry> stored;  // those whose frames can be served from the log
+  std::vector<MemberRecord> members;
+};
+struct Forgotten {  // the log on disk dropped these (retention); they can no longer be served one by one
+  std::vector<DeltaKey> keys;
+};
+struct BaseReached {  // the learner's base after applying `have`
+  VersionVector have;
+  Digest hash{};
+};
+struct SnapshotAvailable {  // a file that may be offered to newcomers
+  SnapshotOffer offer;
+};
+struct SnapshotInstalled {  // the answer to InstallSnapshot
+  SnapshotOffer offer;
+  bool ok = false;
+  std::string reason;
+};
+struct ChunkSaved {  // the answer to SaveChunk; false: disk trouble, the transfer is given up
+  Digest file_hash{};
+  uint32_t index = 0;
+  bool ok = false;
+};
+struct Progress {
+  uint64_t step = 0;
+  float bits_per_byte = 0;
+  bool is_learning = false;
+};
+struct AddAddress {  // a seed, or an address from an invite
+  std::string address;
+};
+struct Ban {  // the owner shuts a member out here, now: no link, no delta of it is taken
+  PeerId peer;
+};
+struct Leave {};
+struct Wake {};  // next_deadline() has come
+
+using Input = std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta, ReceivedRefused, Publish,
+                           Recovered, Forgotten, BaseReached, SnapshotAvailable, SnapshotInstalled, ChunkSaved,
+                           Progress, AddAddress, Ban, Leave, Wake>;
+
+// ---- Output ------------------------------------------------------------------------------------------------
+struct Send {
+  PeerId to;
+  Message message;  // the driver encodes and seals it
+};
+struct SendFrame {  // a delta just published or received, as signed
+  PeerId to;
+  DeltaKey key;
+  SharedBytes frame;
+};
+struct SendStored {  // a delta from the log on disk, as signed
+  PeerId to;
+  DeltaKey key;
+};
+struct SendChunk {  // the driver reads the snapshot file
+  PeerId to;
+  Digest file_hash{};
+  uint32_t index = 0;
+};
+struct Open {
+  std::string address;
+  std::optional<PeerId> expected;  // none: a seed known by address only
+};
+struct Close {
+  PeerId peer;
+  std::string reason;
+};
+struct Store {  // append to the log on disk (accepted and held deltas alike)
+  DeltaKey key;
+  SharedBytes frame;
+};
+struct Deliver {  // accepted: to be added to base and x, in this order
+  DeltaKey key;
+  DeltaSummary summary;
+  SharedBytes frame;  // null: read it from the log (a held delta that is released)
+};
+struct SaveChunk {
+  Digest file_hash{};
+  uint32_t index = 0;
+  Bytes bytes;
+};
+struct InstallSnapshot {  // all chunks are there: check the file, replace the base, replay the log's rest
+  SnapshotOffer offer;
+};
+struct SaveMembers {  // remember across restarts
+  std::vector<MemberRecord> records;
+};
+// A peer's fault, for counters, log and score.
+struct Drop {
+  PeerId from;
+  DropReason reason;
+  int penalty = 0;  // subtracted from the peer's score
+};
+// What people and programs watch.
+struct Notice {
+  enum class Kind : uint8_t { peer_joined, peer_lost, delta_accepted, delta_held, delta_refused, equivocation, diverged };
+  Kind kind = Kind::peer_joined;
+  PeerId peer;         // the member, or the origin of the delta
+  std::string reason;  // peer_lost, delta_held, delta_refused, diverged
+  std::optional<DeltaKey> key;
+  double norm = 0;
+};
+
+using Output = std::variant<Send, SendFrame, SendStored, SendChunk, Open, Close, Store, Deliver, SaveChunk,
+                            InstallSnapshot, SaveMembers, Drop, Notice>;
+
+}  // namespace starling::swarm

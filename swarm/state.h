@@ -1,0 +1,83 @@
+#pragma once
+// The protocol core, sans IO: `handle` takes one input at an instant and appends outputs; `next_deadline` says when
+// it wants to be woken. It holds no dense vector: deltas pass through it as signed frames, the base lives with the
+// learner. One thread owns it. Who drives it (node/driver or sim/world) it never knows.
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "model/rng.h"
+#include "swarm/config.h"
+#include "swarm/event.h"
+
+namespace starling::swarm {
+
+enum class MemberState : uint8_t { alive, suspect, left, failed };
+std::string_view member_state_name(MemberState state);
+
+// A row of `starling members`.
+struct MemberView {
+  PeerId id;
+  std::string name;
+  std::string address;
+  MemberState state = MemberState::alive;
+  bool is_self = false;
+  bool is_linked = false;
+  double rtt_ms = -1;          // -1: not measured
+  double score = 0;
+  std::string software;
+  uint64_t step = 0;
+  float bits_per_byte = 0;
+  int64_t last_delta_age_ms = -1;  // since its last delta arrived; -1: none
+  uint64_t deltas = 0;             // of it that we hold
+  std::string lost_reason;         // why the link went, when it is down
+  Digest base_hash{};
+  uint64_t base_count = 0;
+};
+
+struct Counters {
+  uint64_t accepted = 0;   // deltas of others
+  uint64_t held = 0;       // now
+  uint64_t refused = 0;    // frames and deltas, all reasons but duplicate
+  uint64_t duplicates = 0;
+  uint64_t published = 0;
+  std::array<uint64_t, 32> refused_by_reason{};  // index: DropReason
+};
+
+// What the learner needs to publish. Cheap to copy.
+struct SwarmView {
+  uint32_t active_origins = 1;  // N, with the own node
+  uint32_t members = 1;         // known, not left
+  uint32_t neighbours = 0;      // links that are up
+  double reference_norm = 0;    // 0: not enough deltas yet
+  uint64_t deltas = 0;          // in the version vector
+};
+
+struct StateOptions {
+  Config config;
+  SwarmId swarm{};
+  std::array<uint8_t, 16> fingerprint{};
+  MemberRecord self;  // signed; its epoch is this boot's
+  std::string software;
+};
+
+class State {
+ public:
+  State(const StateOptions& options, Rng rng, Instant now);
+  ~State();
+
+  void handle(Input input, Instant now, std::vector<Output>& outbox);
+  Instant next_deadline() const;
+
+  SwarmView view(Instant now) const;
+  std::vector<MemberView> members(Instant now) const;
+  const Counters& counters() const;
+  const VersionVector& have() const;
+  bool is_member(const PublicKey& key) const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace starling::swarm
