@@ -17,12 +17,14 @@ struct Config {
     std::vector<std::string> advertise;    // host:port others can reach; empty: found from the interfaces
     std::vector<std::string> seeds;        // host:port of members to dial at start
     std::string api;                       // empty: unix socket api.sock in the directory; or 127.0.0.1:port
+    friend bool operator==(const Node&, const Node&) = default;
   } node;
   struct Model {
     std::string preset = "tiny";           // demo, tiny, small, base
     uint32_t threads = 1;
     std::vector<std::string> private_regions;  // region names or prefixes; never published
     std::vector<std::string> hosted_regions;   // empty: all
+    friend bool operator==(const Model&, const Model&) = default;
   } model;
   struct Learn {
     std::vector<std::string> sources;      // files or folders; .tsv files are PROMPT<TAB>ANSWER pairs
@@ -35,6 +37,7 @@ struct Config {
     uint32_t passes = 20;                  // endless: rest when the data has been read that often
     uint64_t seed = 1;
     uint64_t memory_mib = 32;              // samples held for replay
+    friend bool operator==(const Learn&, const Learn&) = default;
   } learn;
   struct Swarm {
     bool exchange = true;                  // false: learn alone, publish nothing, take nothing
@@ -46,26 +49,34 @@ struct Config {
     uint64_t upload_kib_per_s = 0;         // 0: no limit of our own
     uint32_t wait_for_members = 1;         // learn only once this many members (with us) are known; 1: at once
     double wait_s = 60;                    // but not longer than this
+    friend bool operator==(const Swarm&, const Swarm&) = default;
   } swarm;
   struct Serve {
     uint32_t answer_bytes_max = 4096;
     uint32_t requests_max = 4;             // at once
+    friend bool operator==(const Serve&, const Serve&) = default;
   } serve;
   struct Limits {
     uint64_t memory_mib = 1024;
     uint32_t cpu_percent = 100;            // of one core, for learning
     uint64_t disk_mib = 1024;              // log, checkpoints, data
     std::string hours;                     // "22:00-06:00": learn only then; empty: always
+    friend bool operator==(const Limits&, const Limits&) = default;
   } limits;
   struct Checkpoint {
     double interval_s = 300;
     uint32_t kept = 3;
+    friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
   } checkpoint;
   struct Log {
     std::string level = "info";            // debug info warning error
     std::string format = "text";           // text (key=value), json
+    friend bool operator==(const Log&, const Log&) = default;
   } log;
+  friend bool operator==(const Config&, const Config&) = default;
 };
+
+inline constexpr size_t config_size_max = 256u << 10;  // bytes of a starling.yaml
 
 struct ConfigError {
   std::string message;  // file:line: key: what is wrong; did you mean ...?
@@ -73,7 +84,19 @@ struct ConfigError {
 
 // `path` missing: ConfigError. Environment variables override what the file says.
 Result<Config, ConfigError> load_config(const std::string& path);
+// What the text says, without the environment. Errors name `path_shown`.
 Result<Config, ConfigError> parse_config(const std::string& yaml, const std::string& path_shown);
+
+// A row of `config show`: the value in force, and where it comes from.
+struct ConfigValue {
+  std::string key;     // "node.name"
+  std::string value;   // as YAML
+  std::string unit;    // "" for none
+  std::string source;  // "default", "starling.yaml:7", "environment STARLING_NODE_NAME"
+  std::string doc;
+};
+Result<std::vector<ConfigValue>, ConfigError> explain_config(const std::string& path);
+
 std::string default_yaml(const Config& config);  // a commented file that parses back to `config`
 
 }  // namespace starling::node
