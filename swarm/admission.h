@@ -8,6 +8,10 @@
 
 namespace starling::swarm {
 
+inline constexpr size_t membership_size = 249;       // bytes, encoded
+inline constexpr size_t preset_size_max = 32;        // bytes of a preset's name in a token
+inline constexpr size_t invite_addresses_max = 8;    // members named in a token
+
 using SwarmId = std::array<uint8_t, 16>;
 SwarmId swarm_id_of(const PublicKey& root);
 
@@ -49,9 +53,12 @@ struct InviteToken {
   std::string preset;
   std::vector<std::string> addresses;  // host:port of members
 };
+// The invite's key comes from the system's randomness (libsodium): a secret may not be foreseeable.
 InviteToken make_invite(const Signer& root, const std::string& preset, std::vector<std::string> addresses,
                         int64_t expires_s);
+// Requires: the preset and the addresses are plain text (wire.h) within their bounds.
 std::string encode_token(const InviteToken& token);
+// Checks the checksum, the bounds, the root's signature, and that seed and certificate belong together.
 Result<InviteToken, AdmissionError> decode_token(std::string_view text);
 // now_s = 0: the clock is not believed and expiry is not looked at.
 Result<Membership, AdmissionError> accept_invite(const InviteToken& token, const PublicKey& identity, int64_t now_s);

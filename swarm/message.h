@@ -19,6 +19,7 @@ inline constexpr size_t members_per_message_max = 64;
 inline constexpr size_t streams_per_message_max = 1024;
 inline constexpr size_t pull_keys_max = 256;
 inline constexpr size_t reason_size_max = 128;
+inline constexpr size_t software_size_max = 32;
 inline constexpr size_t chunk_size_max = 256u << 10;
 
 // What a member says of itself; proven by its certificate. Higher (epoch, incarnation) replaces lower.

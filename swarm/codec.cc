@@ -1,0 +1,303 @@
+// message   = %x01 hello / %x02 members / %x03 heartbeat / %x04 pull / %x05 offer / %x06
+// chunk-request / %x07 chunk
+//           / %x08 goodbye
+// hello     = version-min:int version-max:int fingerprint:16 software:text record      ;
+// version-min <= version-max members   = count:int *record record    = membership:249 name:text
+// count:int *address:text epoch:int incarnation:int left:flag signature:64
+//             ; signature: Ed25519 by the member over  %x12 "starling-member-v1"
+//             record-without-signature
+// heartbeat = sent:int echo:int delay:int step:int bits-per-byte:f32 vector base-hash:32
+// base-count:int learning:flag vector    = count:int *stream                          ; streams
+// strictly increasing by (origin, epoch) stream    = origin:20 epoch:int contiguous:int bitmap:int
+// ; not both zero; no number above 2^63 pull      = count:int *key key       = origin:20 epoch:int
+// seq:int                ; seq from 1 offer     = hash:32 file-hash:32 size:int vector
+// chunk-request = file-hash:32 index:int                 ; index: 32 bits
+// chunk     = file-hash:32 index:int size:int bytes
+// goodbye   = reason:text
+//
+// int  = LEB128 in its shortest form            text = size:int bytes, UTF-8 without control
+// characters (wire.h) flag = %x00 / %x01                            f32  = little endian, finite
+// Bounds are those of message.h. A message ends where its payload ends. Every rule has one
+// encoding, so that what is accepted is exactly what encode_message makes.
+#include "swarm/codec.h"
+
+#include "swarm/wire.h"
+
+namespace starling::swarm {
+namespace {
+
+constexpr std::string_view member_domain = "starling-member-v1";
+constexpr uint64_t seq_max = uint64_t{1} << 63;  // leaves room for the bitmap's numbers
+
+void write_vector(const VersionVector& vector, Writer& writer) {
+  assert(vector.streams().size() <= streams_per_message_max);
+  writer.varint(vector.streams().size());
+  for (const auto& [stream, seen] : vector.streams()) {
+    assert(seen.contiguous <= seq_max && (seen.contiguous > 0 || seen.bitmap != 0));
+    writer.raw(stream.origin.bytes);
+    writer.varint(stream.epoch);
+    writer.varint(seen.contiguous);
+    writer.varint(seen.bitmap);
+  }
+}
+
+Stream read_stream(Reader& reader) {
+  Stream stream;
+  stream.origin.bytes = reader.array<20>();
+  stream.epoch = reader.varint();
+  return stream;
+}
+
+VersionVector read_vector(Reader& reader) {
+  VersionVector vector;
+  Stream last;
+  const uint64_t count = reader.varint(streams_per_message_max);
+  for (uint64_t i = 0; i < count && !reader.fault(); ++i) {
+    const Stream stream = read_stream(reader);
+    Seen seen;
+    seen.contiguous = reader.varint(seq_max);
+    seen.bitmap = reader.varint();
+    const bool is_ordered = i == 0 || last < stream;
+    const bool is_empty = seen.contiguous == 0 && seen.bitmap == 0;
+    if (!is_ordered || is_empty) reader.fail(DropReason::malformed);
+    vector.set(stream, seen);
+    last = stream;
+  }
+  return vector;
+}
+
+// Everything of a record that its signature covers.
+void write_record_fields(const MemberRecord& record, Writer& writer) {
+  assert(record.addresses.size() <= addresses_max);
+  writer.raw(encode(record.membership));
+  writer.text(record.name, name_size_max);
+  writer.varint(record.addresses.size());
+  for (const std::string& address : record.addresses) writer.text(address, address_size_max);
+  writer.varint(record.epoch);
+  writer.varint(record.incarnation);
+  writer.flag(record.left);
+}
+
+void write_record(const MemberRecord& record, Writer& writer) {
+  write_record_fields(record, writer);
+  writer.raw(record.signature);
+}
+
+MemberRecord read_record(Reader& reader) {
+  MemberRecord record;
+  const ByteView membership = reader.raw(membership_size);
+  if (!reader.fault()) {
+    if (auto decoded = decode_membership(membership)) {
+      record.membership = *decoded;
+    } else {
+      reader.fail(DropReason::malformed);
+    }
+  }
+  record.name = reader.text(name_size_max);
+  const uint64_t count = reader.varint(addresses_max);
+  for (uint64_t i = 0; i < count && !reader.fault(); ++i)
+    record.addresses.push_back(reader.text(address_size_max));
+  record.epoch = reader.varint();
+  record.incarnation = reader.varint();
+  record.left = reader.flag();
+  record.signature = reader.array<64>();
+  return record;
+}
+
+void write(const Hello& hello, Writer& writer) {
+  assert(hello.version_min <= hello.version_max);
+  writer.varint(hello.version_min);
+  writer.varint(hello.version_max);
+  writer.raw(hello.fingerprint);
+  writer.text(hello.software, software_size_max);
+  write_record(hello.self, writer);
+}
+void read(Reader& reader, Hello& hello) {
+  hello.version_min = static_cast<uint32_t>(reader.varint(UINT32_MAX));
+  hello.version_max = static_cast<uint32_t>(reader.varint(UINT32_MAX));
+  if (hello.version_min > hello.version_max) reader.fail(DropReason::malformed);
+  hello.fingerprint = reader.array<16>();
+  hello.software = reader.text(software_size_max);
+  hello.self = read_record(reader);
+}
+
+void write(const Members& members, Writer& writer) {
+  assert(members.records.size() <= members_per_message_max);
+  writer.varint(members.records.size());
+  for (const MemberRecord& record : members.records) write_record(record, writer);
+}
+void read(Reader& reader, Members& members) {
+  const uint64_t count = reader.varint(members_per_message_max);
+  for (uint64_t i = 0; i < count && !reader.fault(); ++i)
+    members.records.push_back(read_record(reader));
+}
+
+void write(const Heartbeat& heartbeat, Writer& writer) {
+  assert(std::isfinite(heartbeat.bits_per_byte));
+  writer.varint(heartbeat.sent_ms);
+  writer.varint(heartbeat.echo_ms);
+  writer.varint(heartbeat.echo_delay_ms);
+  writer.varint(heartbeat.step);
+  writer.f32(heartbeat.bits_per_byte);
+  write_vector(heartbeat.have, writer);
+  writer.raw(heartbeat.base_hash);
+  writer.varint(heartbeat.base_count);
+  writer.flag(heartbeat.is_learning);
+}
+void read(Reader& reader, Heartbeat& heartbeat) {
+  heartbeat.sent_ms = reader.varint();
+  heartbeat.echo_ms = reader.varint();
+  heartbeat.echo_delay_ms = reader.varint();
+  heartbeat.step = reader.varint();
+  heartbeat.bits_per_byte = reader.finite_f32();
+  heartbeat.have = read_vector(reader);
+  heartbeat.base_hash = reader.array<32>();
+  heartbeat.base_count = reader.varint();
+  heartbeat.is_learning = reader.flag();
+}
+
+void write(const Pull& pull, Writer& writer) {
+  assert(pull.keys.size() <= pull_keys_max);
+  writer.varint(pull.keys.size());
+  for (const DeltaKey& key : pull.keys) {
+    assert(key.seq > 0);
+    writer.raw(key.stream.origin.bytes);
+    writer.varint(key.stream.epoch);
+    writer.varint(key.seq);
+  }
+}
+void read(Reader& reader, Pull& pull) {
+  const uint64_t count = reader.varint(pull_keys_max);
+  for (uint64_t i = 0; i < count && !reader.fault(); ++i) {
+    DeltaKey key;
+    key.stream = read_stream(reader);
+    key.seq = reader.varint();
+    if (key.seq == 0) reader.fail(DropReason::malformed);
+    pull.keys.push_back(key);
+  }
+}
+
+void write(const SnapshotOffer& offer, Writer& writer) {
+  writer.raw(offer.hash);
+  writer.raw(offer.file_hash);
+  writer.varint(offer.size);
+  write_vector(offer.have, writer);
+}
+void read(Reader& reader, SnapshotOffer& offer) {
+  offer.hash = reader.array<32>();
+  offer.file_hash = reader.array<32>();
+  offer.size = reader.varint();
+  offer.have = read_vector(reader);
+}
+
+void write(const ChunkRequest& request, Writer& writer) {
+  writer.raw(request.file_hash);
+  writer.varint(request.index);
+}
+void read(Reader& reader, ChunkRequest& request) {
+  request.file_hash = reader.array<32>();
+  request.index = static_cast<uint32_t>(reader.varint(UINT32_MAX));
+}
+
+void write(const Chunk& chunk, Writer& writer) {
+  assert(chunk.bytes.size() <= chunk_size_max);
+  writer.raw(chunk.file_hash);
+  writer.varint(chunk.index);
+  writer.varint(chunk.bytes.size());
+  writer.raw(chunk.bytes);
+}
+void read(Reader& reader, Chunk& chunk) {
+  chunk.file_hash = reader.array<32>();
+  chunk.index = static_cast<uint32_t>(reader.varint(UINT32_MAX));
+  const ByteView bytes = reader.raw(reader.varint(chunk_size_max));
+  chunk.bytes.assign(bytes.begin(), bytes.end());
+}
+
+// A reason may quote a system's or a library's text: what does not fit is made to fit.
+void write(const Goodbye& goodbye, Writer& writer) {
+  writer.text(make_plain_text(goodbye.reason, reason_size_max), reason_size_max);
+}
+void read(Reader& reader, Goodbye& goodbye) { goodbye.reason = reader.text(reason_size_max); }
+
+template <typename T>
+Message read_as(Reader& reader) {
+  T message;
+  read(reader, message);
+  return message;
+}
+
+Message read_message(Reader& reader) {
+  switch (reader.u8()) {
+    case 1:
+      return read_as<Hello>(reader);
+    case 2:
+      return read_as<Members>(reader);
+    case 3:
+      return read_as<Heartbeat>(reader);
+    case 4:
+      return read_as<Pull>(reader);
+    case 5:
+      return read_as<SnapshotOffer>(reader);
+    case 6:
+      return read_as<ChunkRequest>(reader);
+    case 7:
+      return read_as<Chunk>(reader);
+    case 8:
+      return read_as<Goodbye>(reader);
+    default:
+      reader.fail(DropReason::malformed);
+      return Goodbye{};
+  }
+}
+static_assert(std::variant_size_v<Message> == 8,
+              "the tag of a message is its place in Message, from 1");
+
+}  // namespace
+
+Bytes encode_message(const Message& message) {
+  Writer writer;
+  writer.u8(static_cast<uint8_t>(message.index() + 1));
+  std::visit([&](const auto& content) { write(content, writer); }, message);
+  return writer.take();
+}
+
+Result<Message, DropReason> decode_message(ByteView bytes) {
+  Reader reader(bytes);
+  Message message = read_message(reader);
+  if (const auto fault = reader.finish()) return Unexpected{*fault};
+  return message;
+}
+
+Bytes encode(const VersionVector& vector) {
+  Writer writer;
+  write_vector(vector, writer);
+  return writer.take();
+}
+
+Result<VersionVector, DropReason> decode_version_vector(ByteView bytes) {
+  Reader reader(bytes);
+  VersionVector vector = read_vector(reader);
+  if (const auto fault = reader.finish()) return Unexpected{*fault};
+  return vector;
+}
+
+MemberRecord sign_record(MemberRecord record, const Signer& signer) {
+  Writer writer;
+  write_record_fields(record, writer);
+  record.signature = signer.sign(member_domain, writer.bytes());
+  return record;
+}
+
+bool is_authentic(const MemberRecord& record, const SwarmId& swarm) {
+  if (!is_plain_text(record.name, name_size_max) || record.addresses.size() > addresses_max)
+    return false;
+  for (const std::string& address : record.addresses) {
+    if (!is_plain_text(address, address_size_max)) return false;
+  }
+  if (!check(record.membership, swarm)) return false;
+  Writer writer;
+  write_record_fields(record, writer);
+  return verify(member_domain, writer.bytes(), record.signature, record.membership.identity);
+}
+
+}  // namespace starling::swarm
