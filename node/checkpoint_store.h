@@ -2,7 +2,7 @@
 // Checkpoints and snapshots as plain files: header {magic, format version, fingerprint, step, section table}, the
 // sections' raw bytes, BLAKE2b-256 over everything. Written as temp + fsync + rename + fsync of the directory; the
 // newest valid one wins; `kept` generations stay. Whatever is damaged, foreign or of another fingerprint is refused
-// with its reason, and the generation before it is used. Grammar on top of checkpoint_store.cc.
+// with its reason, and the generation before it is used. Grammar on top of checkpoint_codec.cc.
 // Thread: one at a time (the learner's).
 #include <array>
 #include <cstdint>

@@ -1,12 +1,13 @@
 #include "node/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
 #include <system_error>
 
 namespace starling::node {
@@ -31,10 +32,9 @@ std::string advice(int number) {
   }
 }
 
-// Writes and fsyncs the temporary file. On failure nothing is left of it. The process id in its name keeps two
-// processes that write the same path apart.
+// Writes and fsyncs the temporary file. On failure nothing is left of it.
 Result<std::string, FileError> write_temporary(const std::string& path, swarm::ByteView bytes, uint32_t mode) {
-  const std::string temporary = path + std::string(temporary_mark) + std::to_string(::getpid());
+  const std::string temporary = temporary_path(path);
   ::unlink(temporary.c_str());  // what a crash of a process of this number left
   File file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!file.is_open()) {
@@ -60,6 +60,10 @@ int move_without_replacing(const std::string& from, const std::string& to) {
 }
 
 }  // namespace
+
+std::string temporary_path(const std::string& path) {
+  return path + std::string(temporary_mark) + std::to_string(::getpid());
+}
 
 File& File::operator=(File&& other) noexcept {
   if (this != &other) {
@@ -174,25 +178,49 @@ Result<Done, std::string> replace_file(const std::string& path, swarm::ByteView 
 Result<Done, FileError> create_file(const std::string& path, swarm::ByteView bytes, uint32_t mode) {
   auto temporary = write_temporary(path, bytes, mode);
   if (!temporary) return Unexpected{temporary.error()};
-  const int number = move_without_replacing(*temporary, path);
-  if (number != 0) {
-    ::unlink(temporary->c_str());
-    return Unexpected{FileError{number, file_error("create", path, number)}};
-  }
-  auto synced = sync_directory(directory_of(path));
+  auto moved = move_new_file(*temporary, path);
+  if (!moved) ::unlink(temporary->c_str());
+  return moved;
+}
+
+Result<Done, FileError> move_new_file(const std::string& from, const std::string& to) {
+  const int number = move_without_replacing(from, to);
+  if (number != 0) return Unexpected{FileError{number, file_error("create", to, number)}};
+  auto synced = sync_directory(directory_of(to));
   if (!synced) return Unexpected{FileError{EIO, synced.error()}};
   return Done{};
 }
 
+Result<std::vector<std::string>, FileError> list_directory(const std::string& directory) {
+  DIR* stream = ::opendir(directory.c_str());
+  if (stream == nullptr) {
+    const int number = errno;
+    return Unexpected{FileError{number, file_error("read directory", directory, number)}};
+  }
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(stream)) {
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(name);
+  }
+  ::closedir(stream);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 void remove_temporaries(const std::string& directory) {
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
-    const std::string name = entry.path().filename();
+  const auto names = list_directory(directory);
+  if (!names) return;
+  for (const std::string& name : *names) {
     const size_t mark = name.rfind(temporary_mark);
     if (mark == std::string::npos) continue;
     if (name.find_first_not_of("0123456789", mark + temporary_mark.size()) != std::string::npos) continue;
-    ::unlink(entry.path().c_str());
+    ::unlink((directory + "/" + name).c_str());
   }
+}
+
+uint64_t file_size(const std::string& path) {
+  struct stat facts {};
+  return ::stat(path.c_str(), &facts) == 0 ? static_cast<uint64_t>(facts.st_size) : 0;
 }
 
 Result<Done, std::string> make_directory(const std::string& directory) {

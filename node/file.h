@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "model/result.h"
 #include "swarm/bytes.h"
@@ -49,14 +50,20 @@ Result<Done, std::string> sync_file(const File& file, const std::string& path);
 Result<Done, std::string> sync_directory(const std::string& directory);
 std::string directory_of(const std::string& path);
 
-// Both write a temporary file beside `path` (path + ".tmp" + process id), fsync it, move it, fsync the directory; the
-// temporary file is gone when they fail. create_file refuses a path that exists (EEXIST), atomically.
-// Requires: one thread at a time per path.
+// Both write a temporary file beside `path`, fsync it, move it, fsync the directory; the temporary file is gone when
+// they fail. create_file refuses a path that exists (EEXIST), atomically. Requires: one thread at a time per path.
 Result<Done, std::string> replace_file(const std::string& path, swarm::ByteView bytes, uint32_t mode);
 Result<Done, FileError> create_file(const std::string& path, swarm::ByteView bytes, uint32_t mode);
-// Those that a crash left in `directory`. Requires: nobody writes there (the home's lock, or the only owner).
+// Moves a file that is already on disk to a name that nothing has (else EEXIST), and fsyncs the directory.
+Result<Done, FileError> move_new_file(const std::string& from, const std::string& to);
+// path + ".tmp" + process id, which keeps two processes that write the same path apart.
+std::string temporary_path(const std::string& path);
+// The temporary files that a crash left in `directory`. Requires: nobody writes there (the home's lock, or the only owner).
 void remove_temporaries(const std::string& directory);
 
+// Names without "." and "..", sorted.
+Result<std::vector<std::string>, FileError> list_directory(const std::string& directory);
+uint64_t file_size(const std::string& path);  // bytes; 0: there is none
 // The directory and its parents, 0700; one that exists stays as it is.
 Result<Done, std::string> make_directory(const std::string& directory);
 

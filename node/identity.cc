@@ -31,7 +31,7 @@ constexpr size_t seed_at = title.size() + seed_word.size();
 constexpr size_t public_at = seed_at + hex_size + 1 + public_word.size();
 constexpr size_t summed_size = public_at + hex_size + 1;
 constexpr size_t checksum_at = summed_size + checksum_word.size();
-constexpr size_t file_size = checksum_at + hex_size + 1;
+constexpr size_t text_size = checksum_at + hex_size + 1;
 
 struct SodiumFree {
   void operator()(uint8_t* bytes) const { sodium_free(bytes); }
@@ -73,7 +73,7 @@ void checksum(const uint8_t* text, uint8_t* digest) {
 
 // `secret` is libsodium's 64 bytes: seed, then public key.
 void render(uint8_t* text, const uint8_t* secret) {
-  std::memset(text, '\n', file_size);
+  std::memset(text, '\n', text_size);
   put_word(text, 0, title);
   put_word(text, title.size(), seed_word);
   put_hex(text + seed_at, secret);
@@ -92,7 +92,7 @@ const char* parse(const uint8_t* text, uint8_t* secret) {
   uint8_t digest[crypto_generichash_BYTES];
   checksum(text, digest);
   if (!has_word(text, summed_size, checksum_word) || !take_hex(stated, text + checksum_at) ||
-      text[file_size - 1] != '\n' || sodium_memcmp(stated, digest, sizeof digest) != 0) {
+      text[text_size - 1] != '\n' || sodium_memcmp(stated, digest, sizeof digest) != 0) {
     return "its checksum is wrong";
   }
   uint8_t stated_public[crypto_sign_PUBLICKEYBYTES];
@@ -157,13 +157,13 @@ Identity::~Identity() = default;
 Result<Identity, std::string> Identity::create(const std::string& path) {
   if (sodium_init() < 0) return Unexpected{std::string("libsodium cannot start: no source of random numbers")};
   auto secret = Secret::make();
-  auto text = guarded(file_size);
+  auto text = guarded(text_size);
   if (!secret || !text) return Unexpected{std::string(no_guarded_memory)};
   swarm::PublicKey key;
   crypto_sign_keypair(key.data(), secret->bytes.get());
   secret->seal();
   render(text.get(), secret->bytes.get());
-  auto created = create_file(path, {text.get(), file_size}, 0600);
+  auto created = create_file(path, {text.get(), text_size}, 0600);
   if (!created && created.error().number == EEXIST) {
     return Unexpected{path + ": there is a key already, and keys are never replaced; choose another directory"};
   }
@@ -183,13 +183,13 @@ Result<Identity, std::string> Identity::load(const std::string& path) {
   const std::string fault = permission_fault(path, facts);
   if (!fault.empty()) return Unexpected{fault};
   const auto size = static_cast<uint64_t>(facts.st_size);
-  if (size < file_size) return Unexpected{damaged(path, "truncated to " + std::to_string(size) + " bytes")};
-  if (size > file_size) return Unexpected{damaged(path, "it is longer than an identity")};
+  if (size < text_size) return Unexpected{damaged(path, "truncated to " + std::to_string(size) + " bytes")};
+  if (size > text_size) return Unexpected{damaged(path, "it is longer than an identity")};
 
   auto secret = Secret::make();
-  auto text = guarded(file_size);
+  auto text = guarded(text_size);
   if (!secret || !text) return Unexpected{std::string(no_guarded_memory)};
-  auto read = read_exactly(*file, path, 0, {text.get(), file_size});
+  auto read = read_exactly(*file, path, 0, {text.get(), text_size});
   if (!read) return Unexpected{read.error()};
   const char* wrong = parse(text.get(), secret->bytes.get());
   if (wrong == no_guarded_memory) return Unexpected{std::string(wrong)};
