@@ -1,11 +1,11 @@
 // Grammar of a checkpoint file (integers little-endian):
 //   file    = header section* digest
-//   header  = magic(8) version(u32) section_count(u32) fingerprint(16) step(u64) file_size(u64) entry*
-//   entry   = name(64, padded with zeros) size(u64)       ; in the order of the sections, names differ
-//   section = bytes(size), zeros up to a multiple of 8    ; offsets follow from the sizes
-//   digest  = BLAKE2b-256 over all bytes before it
-// magic = "STARCKPT", version = 1. There is one encoding of a content and the decoder takes no other. Names are made
-// of a-z 0-9 . _ -, 1 to 64 of them.
+//   header  = magic(8) version(u32) section_count(u32) fingerprint(16) step(u64) file_size(u64)
+//   entry* entry   = name(64, padded with zeros) size(u64)       ; in the order of the sections,
+//   names differ section = bytes(size), zeros up to a multiple of 8    ; offsets follow from the
+//   sizes digest  = BLAKE2b-256 over all bytes before it
+// magic = "STARCKPT", version = 1. There is one encoding of a content and the decoder takes no
+// other. Names are made of a-z 0-9 . _ -, 1 to 64 of them.
 #include "node/checkpoint_codec.h"
 
 #include <cassert>
@@ -32,14 +32,16 @@ void put(swarm::Bytes& bytes, T value) {
 template <typename T>
 T take(swarm::ByteView bytes, size_t at) {
   T value = 0;
-  for (size_t i = 0; i < sizeof(T); ++i) value = static_cast<T>(value | static_cast<T>(bytes[at + i]) << (8 * i));
+  for (size_t i = 0; i < sizeof(T); ++i)
+    value = static_cast<T>(value | static_cast<T>(bytes[at + i]) << (8 * i));
   return value;
 }
 
 bool is_name(const std::string& name) {
   if (name.empty() || name.size() > checkpoint_name_size_max) return false;
   for (const char c : name) {
-    const bool is_word = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    const bool is_word =
+        (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
     if (!is_word) return false;
   }
   return true;
@@ -47,15 +49,19 @@ bool is_name(const std::string& name) {
 
 // Fills offsets and file_size from names and sizes; the one place that knows the layout.
 Result<Done, std::string> lay_out(CheckpointHeader& header) {
-  if (header.entries.size() > checkpoint_sections_max) return Unexpected{std::string("more than 64 sections")};
+  if (header.entries.size() > checkpoint_sections_max)
+    return Unexpected{std::string("more than 64 sections")};
   uint64_t at = fixed_size + entry_size * header.entries.size();
   for (size_t i = 0; i < header.entries.size(); ++i) {
     CheckpointHeader::Entry& entry = header.entries[i];
-    if (!is_name(entry.name)) return Unexpected{std::string("a section's name is empty, too long or not a-z0-9._-")};
+    if (!is_name(entry.name))
+      return Unexpected{std::string("a section's name is empty, too long or not a-z0-9._-")};
     for (size_t j = 0; j < i; ++j) {
-      if (header.entries[j].name == entry.name) return Unexpected{"two sections are named " + entry.name};
+      if (header.entries[j].name == entry.name)
+        return Unexpected{"two sections are named " + entry.name};
     }
-    if (entry.size > checkpoint_size_max - at) return Unexpected{std::string("more than 4 GiB of sections")};
+    if (entry.size > checkpoint_size_max - at)
+      return Unexpected{std::string("more than 4 GiB of sections")};
     entry.offset = at;
     at += padded(entry.size);
     if (at > checkpoint_size_max - checkpoint_digest_size) {
@@ -85,7 +91,8 @@ Result<CheckpointHeader, std::string> plan_checkpoint(const Fingerprint& fingerp
   CheckpointHeader header;
   header.fingerprint = fingerprint;
   header.step = step;
-  for (const model::Section& section : sections) header.entries.push_back({section.name, section.bytes.size(), 0});
+  for (const model::Section& section : sections)
+    header.entries.push_back({section.name, section.bytes.size(), 0});
   auto laid_out = lay_out(header);
   if (!laid_out) return Unexpected{laid_out.error()};
   return header;
@@ -108,16 +115,20 @@ swarm::Bytes encode_checkpoint_header(const CheckpointHeader& header) {
   return bytes;
 }
 
-Result<CheckpointHeader, std::string> decode_checkpoint_header(swarm::ByteView front, uint64_t file_size) {
-  if (front.size() < fixed_size) return Unexpected{std::string("truncated before the end of its header")};
-  if (std::memcmp(front.data(), magic, magic_size) != 0) return Unexpected{std::string("not a checkpoint")};
+Result<CheckpointHeader, std::string> decode_checkpoint_header(swarm::ByteView front,
+                                                               uint64_t file_size) {
+  if (front.size() < fixed_size)
+    return Unexpected{std::string("truncated before the end of its header")};
+  if (std::memcmp(front.data(), magic, magic_size) != 0)
+    return Unexpected{std::string("not a checkpoint")};
   const auto version = take<uint32_t>(front, magic_size);
   if (version != format_version) {
     return Unexpected{"format version " + std::to_string(version) + ", this program reads " +
                       std::to_string(format_version)};
   }
   const auto count = take<uint32_t>(front, magic_size + 4);
-  if (count > checkpoint_sections_max) return Unexpected{std::string("damaged: more than 64 sections")};
+  if (count > checkpoint_sections_max)
+    return Unexpected{std::string("damaged: more than 64 sections")};
   if (front.size() < fixed_size + entry_size * count) {
     return Unexpected{std::string("truncated before the end of its header")};
   }
@@ -132,17 +143,19 @@ Result<CheckpointHeader, std::string> decode_checkpoint_header(swarm::ByteView f
   }
   auto laid_out = lay_out(header);
   if (!laid_out) return Unexpected{"damaged: " + laid_out.error()};
-  if (stated_size != header.file_size) return Unexpected{std::string("damaged: its sizes do not add up")};
+  if (stated_size != header.file_size)
+    return Unexpected{std::string("damaged: its sizes do not add up")};
   if (file_size < header.file_size) {
-    return Unexpected{"truncated: " + std::to_string(file_size) + " of " + std::to_string(header.file_size) +
-                      " bytes"};
+    return Unexpected{"truncated: " + std::to_string(file_size) + " of " +
+                      std::to_string(header.file_size) + " bytes"};
   }
   if (file_size > header.file_size) return Unexpected{std::string("damaged: longer than it says")};
   return header;
 }
 
 Result<CheckpointHeader, std::string> check_checkpoint(swarm::ByteView file) {
-  auto header = decode_checkpoint_header(file.first(std::min(file.size(), checkpoint_header_size_max)), file.size());
+  auto header = decode_checkpoint_header(
+      file.first(std::min(file.size(), checkpoint_header_size_max)), file.size());
   if (!header) return header;
   for (const CheckpointHeader::Entry& entry : header->entries) {
     for (uint64_t at = entry.offset + entry.size; at < entry.offset + padded(entry.size); ++at) {

@@ -1,6 +1,6 @@
 #pragma once
-// The bytes of a checkpoint file, apart from files: what is refused and why. Grammar on top of checkpoint_codec.cc.
-// Thread: pure.
+// The bytes of a checkpoint file, apart from files: what is refused and why. Grammar on top of
+// checkpoint_codec.cc. Thread: pure.
 #include <array>
 #include <cstdint>
 #include <string>
@@ -33,14 +33,17 @@ struct CheckpointHeader {
 // How many bytes at the front of any file decode_checkpoint_header may want.
 extern const size_t checkpoint_header_size_max;
 
-// Lays out the file for these sections. Errors: too many, too large, a bad or double name; a line for the user.
+// Lays out the file for these sections. Errors: too many, too large, a bad or double name; a line
+// for the user.
 Result<CheckpointHeader, std::string> plan_checkpoint(const Fingerprint& fingerprint, uint64_t step,
                                                       const std::vector<model::Section>& sections);
 swarm::Bytes encode_checkpoint_header(const CheckpointHeader& header);
 
-// `front` is the file's first min(file_size, checkpoint_header_size_max) bytes. Refuses (with the reason) whatever
-// encode_checkpoint_header would not write, before anything of the stated sizes is allocated.
-Result<CheckpointHeader, std::string> decode_checkpoint_header(swarm::ByteView front, uint64_t file_size);
+// `front` is the file's first min(file_size, checkpoint_header_size_max) bytes. Refuses (with the
+// reason) whatever encode_checkpoint_header would not write, before anything of the stated sizes is
+// allocated.
+Result<CheckpointHeader, std::string> decode_checkpoint_header(swarm::ByteView front,
+                                                               uint64_t file_size);
 
 // The whole file: header, zero padding, digest.
 Result<CheckpointHeader, std::string> check_checkpoint(swarm::ByteView file);

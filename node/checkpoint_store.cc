@@ -1,6 +1,6 @@
-// A checkpoint's name is COUNTER-stepSTEP.SUFFIX, such as 00000012-step000345.ckpt. The counter grows by one with
-// each file and decides which is the newest: clocks jump and steps go back after a rollback. The bytes:
-// checkpoint_codec.cc.
+// A checkpoint's name is COUNTER-stepSTEP.SUFFIX, such as 00000012-step000345.ckpt. The counter
+// grows by one with each file and decides which is the newest: clocks jump and steps go back after
+// a rollback. The bytes: checkpoint_codec.cc.
 #include "node/checkpoint_store.h"
 
 #include <fcntl.h>
@@ -21,7 +21,8 @@ namespace starling::node {
 
 namespace {
 
-constexpr size_t piece_size = 1u << 20;  // bytes hashed and written at a time, so that they are read once from memory
+constexpr size_t piece_size =
+    1u << 20;  // bytes hashed and written at a time, so that they are read once from memory
 constexpr std::string_view unfinished = ".tmp";
 constexpr std::string_view step_mark = "-step";
 
@@ -79,7 +80,8 @@ class HashingWriter {
   crypto_generichash_state hash_;
 };
 
-Result<Done, std::string> write_content(const File& file, const std::string& path, const CheckpointHeader& header,
+Result<Done, std::string> write_content(const File& file, const std::string& path,
+                                        const CheckpointHeader& header,
                                         const std::vector<model::Section>& sections) {
   HashingWriter writer(file, path);
   auto written = writer.write(encode_checkpoint_header(header));
@@ -96,7 +98,8 @@ Result<Done, std::string> write_content(const File& file, const std::string& pat
 
 std::string hex(const Fingerprint& fingerprint) {
   char text[9];
-  std::snprintf(text, sizeof text, "%02x%02x%02x%02x", fingerprint[0], fingerprint[1], fingerprint[2], fingerprint[3]);
+  std::snprintf(text, sizeof text, "%02x%02x%02x%02x", fingerprint[0], fingerprint[1],
+                fingerprint[2], fingerprint[3]);
   return text;
 }
 
@@ -104,24 +107,31 @@ std::string hex(const Fingerprint& fingerprint) {
 
 CheckpointStore::CheckpointStore(std::string directory, std::string suffix, uint32_t kept,
                                  const std::array<uint8_t, 16>& fingerprint)
-    : directory_(std::move(directory)), suffix_(std::move(suffix)), kept_(kept), fingerprint_(fingerprint) {
+    : directory_(std::move(directory)),
+      suffix_(std::move(suffix)),
+      kept_(kept),
+      fingerprint_(fingerprint) {
   assert(kept_ >= 1 && !suffix_.empty() && suffix_[0] == '.');
   // A directory that cannot be made is reported by the first write, which says why.
   if (!make_directory(directory_)) return;
   if (const auto names = list_directory(directory_)) {
     for (const std::string& name : *names) {
-      if (ends_with(name, suffix_ + std::string(unfinished))) ::unlink((directory_ + "/" + name).c_str());
+      if (ends_with(name, suffix_ + std::string(unfinished)))
+        ::unlink((directory_ + "/" + name).c_str());
     }
   }
 }
 
-Result<std::string, std::string> CheckpointStore::write(uint64_t step, const std::vector<model::Section>& sections) {
+Result<std::string, std::string> CheckpointStore::write(
+    uint64_t step, const std::vector<model::Section>& sections) {
   auto made = make_directory(directory_);
   if (!made) return Unexpected{made.error()};
   auto header = plan_checkpoint(fingerprint_, step, sections);
-  if (!header) return Unexpected{"cannot write a checkpoint in " + directory_ + ": " + header.error()};
+  if (!header)
+    return Unexpected{"cannot write a checkpoint in " + directory_ + ": " + header.error()};
   const auto existing = list();
-  const uint64_t counter = existing.empty() ? 1 : *counter_of(existing[0].substr(directory_.size() + 1), suffix_) + 1;
+  const uint64_t counter =
+      existing.empty() ? 1 : *counter_of(existing[0].substr(directory_.size() + 1), suffix_) + 1;
   const std::string path = directory_ + "/" + file_name(counter, step, suffix_);
   const std::string temporary = path + std::string(unfinished);
 
@@ -156,8 +166,8 @@ Result<LoadedCheckpoint, std::string> CheckpointStore::load(const std::string& p
   auto header = decode_checkpoint_header(loaded.file, size);
   if (!header) return Unexpected{path + ": " + header.error()};
   if (header->fingerprint != fingerprint_) {
-    return Unexpected{path + ": of another model (fingerprint " + hex(header->fingerprint) + ", this node's is " +
-                      hex(fingerprint_) + ")"};
+    return Unexpected{path + ": of another model (fingerprint " + hex(header->fingerprint) +
+                      ", this node's is " + hex(fingerprint_) + ")"};
   }
   loaded.file.resize(size);
   read = read_exactly(*file, path, 0, loaded.file);
@@ -172,7 +182,8 @@ Result<LoadedCheckpoint, std::string> CheckpointStore::load(const std::string& p
   return loaded;
 }
 
-Result<LoadedCheckpoint, std::string> CheckpointStore::load_newest(std::vector<std::string>& refused) const {
+Result<LoadedCheckpoint, std::string> CheckpointStore::load_newest(
+    std::vector<std::string>& refused) const {
   const auto names = list_directory(directory_);
   if (!names && names.error().number != ENOENT) return Unexpected{names.error().message};
   for (size_t i = 0; names && i < names->size(); ++i) {
@@ -187,15 +198,16 @@ Result<LoadedCheckpoint, std::string> CheckpointStore::load_newest(std::vector<s
     refused.push_back(loaded.error());
   }
   if (paths.empty()) return Unexpected{"there is no " + suffix_ + " file in " + directory_};
-  return Unexpected{"none of the " + std::to_string(paths.size()) + " " + suffix_ + " files in " + directory_ +
-                    " can be used"};
+  return Unexpected{"none of the " + std::to_string(paths.size()) + " " + suffix_ + " files in " +
+                    directory_ + " can be used"};
 }
 
 std::vector<std::string> CheckpointStore::list() const {
   std::vector<std::pair<uint64_t, std::string>> found;
   if (const auto names = list_directory(directory_)) {
     for (const std::string& name : *names) {
-      if (const auto counter = counter_of(name, suffix_)) found.emplace_back(*counter, directory_ + "/" + name);
+      if (const auto counter = counter_of(name, suffix_))
+        found.emplace_back(*counter, directory_ + "/" + name);
     }
   }
   std::sort(found.rbegin(), found.rend());

@@ -1,10 +1,11 @@
 // Grammar of a segment (integers little-endian):
 //   segment  = record*
-//   record   = magic(4) frame_size(u32) swarm(16) origin(20) epoch(u64) seq(u64) hash(16) frame checksum
-//   frame    = frame_size bytes: the delta as its origin signed it (swarm/envelope.cc)
+//   record   = magic(4) frame_size(u32) swarm(16) origin(20) epoch(u64) seq(u64) hash(16) frame
+//   checksum frame    = frame_size bytes: the delta as its origin signed it (swarm/envelope.cc)
 //   checksum = first 8 bytes of BLAKE2b-256 over all bytes of the record before it
-// magic = "SLR1"; another version of the format gets another magic. The head repeats what the frame says, so that
-// opening a log needs no signature check for each frame; a frame is verified when it is read.
+// magic = "SLR1"; another version of the format gets another magic. The head repeats what the frame
+// says, so that opening a log needs no signature check for each frame; a frame is verified when it
+// is read.
 #include "node/delta_segment.h"
 
 #include <algorithm>
@@ -34,7 +35,8 @@ std::optional<RecordHead> decode_head(swarm::ByteView bytes) {
   if (std::memcmp(bytes.data(), magic, sizeof magic) != 0) return std::nullopt;
   RecordHead head;
   head.frame_size = static_cast<uint32_t>(take(bytes, 4, 4));
-  if (head.frame_size > record_frame_size_max || head.record_size() > bytes.size()) return std::nullopt;
+  if (head.frame_size > record_frame_size_max || head.record_size() > bytes.size())
+    return std::nullopt;
   std::memcpy(head.swarm.data(), bytes.data() + 8, 16);
   std::memcpy(head.key.stream.origin.bytes.data(), bytes.data() + 24, 20);
   head.key.stream.epoch = take(bytes, 44, 8);
@@ -58,7 +60,8 @@ swarm::Bytes encode_record(const RecordHead& head, swarm::ByteView frame) {
   bytes.insert(bytes.end(), magic, magic + sizeof magic);
   put(bytes, head.frame_size, 4);
   bytes.insert(bytes.end(), head.swarm.begin(), head.swarm.end());
-  bytes.insert(bytes.end(), head.key.stream.origin.bytes.begin(), head.key.stream.origin.bytes.end());
+  bytes.insert(bytes.end(), head.key.stream.origin.bytes.begin(),
+               head.key.stream.origin.bytes.end());
   put(bytes, head.key.stream.epoch, 8);
   put(bytes, head.key.seq, 8);
   bytes.insert(bytes.end(), head.hash.begin(), head.hash.end());
@@ -94,8 +97,8 @@ SegmentScan scan_segment(swarm::ByteView bytes) {
       continue;
     }
     if (head) budget -= head->record_size();
-    const auto next = std::search(bytes.begin() + static_cast<ptrdiff_t>(at) + 1, bytes.end(), magic,
-                                  magic + sizeof magic);
+    const auto next = std::search(bytes.begin() + static_cast<ptrdiff_t>(at) + 1, bytes.end(),
+                                  magic, magic + sizeof magic);
     at = static_cast<uint64_t>(next - bytes.begin());
   }
   if (gap_at < bytes.size()) scan.gaps.push_back({gap_at, bytes.size() - gap_at});

@@ -1,6 +1,6 @@
 #pragma once
-// The bytes of one segment of the log: records, and what a scan finds where they are damaged. Grammar on top of
-// delta_segment.cc. Thread: pure.
+// The bytes of one segment of the log: records, and what a scan finds where they are damaged.
+// Grammar on top of delta_segment.cc. Thread: pure.
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -11,8 +11,8 @@
 
 namespace starling::node {
 
-inline constexpr size_t record_head_size = 76;      // bytes before the frame
-inline constexpr size_t record_checksum_size = 8;   // bytes after the frame
+inline constexpr size_t record_head_size = 76;     // bytes before the frame
+inline constexpr size_t record_checksum_size = 8;  // bytes after the frame
 inline constexpr uint32_t record_frame_size_max = swarm::payload_size_max + (1u << 16);  // bytes
 
 struct RecordHead {
@@ -37,12 +37,13 @@ struct SegmentScan {
     uint64_t offset = 0, size = 0;  // bytes that belong to no whole record
   };
   std::vector<Found> records;
-  std::vector<Gap> gaps;          // the last one may reach the end: a torn tail, or damage
-  bool is_given_up = false;       // the damage looked so much like records that the search was ended
+  std::vector<Gap> gaps;     // the last one may reach the end: a torn tail, or damage
+  bool is_given_up = false;  // the damage looked so much like records that the search was ended
 };
 
-// Every whole record. Behind damage the search goes on at the next magic; it hashes at most four times the segment's
-// size in all, so that bytes chosen by a hostile origin cannot make it take for ever.
+// Every whole record. Behind damage the search goes on at the next magic; it hashes at most four
+// times the segment's size in all, so that bytes chosen by a hostile origin cannot make it take for
+// ever.
 SegmentScan scan_segment(swarm::ByteView bytes);
 
 }  // namespace starling::node

@@ -19,10 +19,12 @@ namespace starling::node {
 
 namespace {
 
-constexpr uint64_t segment_size_max = 8u << 20;   // bytes; then the next one is begun
-constexpr uint64_t segment_size_min = 64u << 10;  // of a log with a small bound, which has 16 segments at least
-constexpr uint64_t segment_file_size_max = uint64_t{segment_size_max} + 2 * record_frame_size_max;  // else not ours
-constexpr uint64_t overrun_factor_max = 2;        // append refuses beyond this multiple of bytes_max
+constexpr uint64_t segment_size_max = 8u << 20;  // bytes; then the next one is begun
+constexpr uint64_t segment_size_min =
+    64u << 10;  // of a log with a small bound, which has 16 segments at least
+constexpr uint64_t segment_file_size_max =
+    uint64_t{segment_size_max} + 2 * record_frame_size_max;  // else not ours
+constexpr uint64_t overrun_factor_max = 2;  // append refuses beyond this multiple of bytes_max
 
 std::string segment_name(uint64_t number) {
   char name[32];
@@ -42,8 +44,8 @@ uint64_t segment_number(const std::string& name) {
 }
 
 std::string key_text(const swarm::DeltaKey& key) {
-  return "delta " + std::to_string(key.seq) + " of " + swarm::short_string(key.stream.origin) + " (epoch " +
-         std::to_string(key.stream.epoch) + ")";
+  return "delta " + std::to_string(key.seq) + " of " + swarm::short_string(key.stream.origin) +
+         " (epoch " + std::to_string(key.stream.epoch) + ")";
 }
 
 std::string mib(uint64_t bytes) { return std::to_string((bytes + (1u << 19)) >> 20) + " MiB"; }
@@ -67,9 +69,9 @@ struct DeltaStore::Parts {
   std::map<swarm::DeltaKey, Place> index;
   std::map<uint64_t, uint64_t> segments;  // number to bytes on disk
   uint64_t total = 0;                     // bytes of all segments
-  uint64_t current = 0;                   // number of the segment being written; 0: the next append begins one
-  File file;                              // of `current`
-  std::set<uint64_t> unsynced;            // numbers
+  uint64_t current = 0;  // number of the segment being written; 0: the next append begins one
+  File file;             // of `current`
+  std::set<uint64_t> unsynced;  // numbers
   std::string sync_fault;
 
   std::string path(uint64_t number) const { return directory + "/" + segment_name(number); }
@@ -81,7 +83,8 @@ struct DeltaStore::Parts {
   std::vector<swarm::DeltaKey> drop(uint64_t number);
 };
 
-// Reads one segment into the index. A fault of one file is a report, and the other segments are used.
+// Reads one segment into the index. A fault of one file is a report, and the other segments are
+// used.
 void DeltaStore::Parts::scan(uint64_t number, bool is_last, std::vector<std::string>& reports) {
   const std::string file_path = path(number);
   auto bytes = read_file(file_path, segment_file_size_max);
@@ -111,18 +114,21 @@ void DeltaStore::Parts::scan(uint64_t number, bool is_last, std::vector<std::str
     }
   }
   if (foreign != 0) {
-    reports.push_back(file_path + ": " + std::to_string(foreign) + " deltas of another swarm skipped");
+    reports.push_back(file_path + ": " + std::to_string(foreign) +
+                      " deltas of another swarm skipped");
   }
   if (is_last && !found.is_given_up && segments[number] < segment_size) current = number;
 }
 
 // What a crash left of an unfinished record.
-void DeltaStore::Parts::cut_tail(uint64_t number, uint64_t size, std::vector<std::string>& reports) {
+void DeltaStore::Parts::cut_tail(uint64_t number, uint64_t size,
+                                 std::vector<std::string>& reports) {
   const std::string file_path = path(number);
   const uint64_t cut = segments[number] - size;
   if (::truncate(file_path.c_str(), static_cast<off_t>(size)) == 0) {
     segments[number] = size;
-    reports.push_back(file_path + ": cut " + std::to_string(cut) + " bytes of an unfinished record at its end");
+    reports.push_back(file_path + ": cut " + std::to_string(cut) +
+                      " bytes of an unfinished record at its end");
   } else {
     reports.push_back(file_error("cut the unfinished record off", file_path, errno));
   }
@@ -131,9 +137,9 @@ void DeltaStore::Parts::cut_tail(uint64_t number, uint64_t size, std::vector<std
 DeltaStore::DeltaStore(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 DeltaStore::~DeltaStore() = default;
 
-Result<std::unique_ptr<DeltaStore>, std::string> DeltaStore::open(const std::string& directory, uint64_t bytes_max,
-                                                                  const std::array<uint8_t, 16>& swarm,
-                                                                  std::vector<std::string>& reports) {
+Result<std::unique_ptr<DeltaStore>, std::string> DeltaStore::open(
+    const std::string& directory, uint64_t bytes_max, const std::array<uint8_t, 16>& swarm,
+    std::vector<std::string>& reports) {
   auto made = make_directory(directory);
   if (!made) return Unexpected{made.error()};
   auto names = list_directory(directory);
@@ -179,7 +185,8 @@ Result<Done, std::string> DeltaStore::Parts::write_record(const swarm::Bytes& re
   auto written = write_all(file, path(current), record);
   if (!written) {
     if (::ftruncate(file.descriptor(), static_cast<off_t>(before)) != 0) {
-      current = 0;  // the next record goes to a new segment; this tail is skipped when the log is opened
+      current =
+          0;  // the next record goes to a new segment; this tail is skipped when the log is opened
       file.close();
     }
     return written;
@@ -191,16 +198,18 @@ Result<Done, std::string> DeltaStore::Parts::write_record(const swarm::Bytes& re
 }
 
 Result<Done, std::string> DeltaStore::append(const swarm::DeltaKey& key, swarm::ByteView frame) {
-  const auto opened = frame.size() <= record_frame_size_max
-                          ? swarm::open(frame, parts_->swarm)
-                          : Result<swarm::Opened, swarm::DropReason>(Unexpected{swarm::DropReason::oversized});
+  const auto opened =
+      frame.size() <= record_frame_size_max
+          ? swarm::open(frame, parts_->swarm)
+          : Result<swarm::Opened, swarm::DropReason>(Unexpected{swarm::DropReason::oversized});
   if (!opened) {
     return Unexpected{"the log does not take " + key_text(key) + ": " +
                       std::string(swarm::drop_reason_name(opened.error()))};
   }
   const swarm::FrameHeader& header = opened->header;
-  if (header.kind != swarm::FrameKind::delta || swarm::peer_id_of(header.origin) != key.stream.origin ||
-      header.epoch != key.stream.epoch || header.seq != key.seq) {
+  if (header.kind != swarm::FrameKind::delta ||
+      swarm::peer_id_of(header.origin) != key.stream.origin || header.epoch != key.stream.epoch ||
+      header.seq != key.seq) {
     return Unexpected{"the log does not take " + key_text(key) + ": the frame is another one"};
   }
   RecordHead head;
@@ -214,8 +223,9 @@ Result<Done, std::string> DeltaStore::append(const swarm::DeltaKey& key, swarm::
   if (!parts_->sync_fault.empty()) return Unexpected{std::exchange(parts_->sync_fault, {})};
   if (parts_->index.contains(key)) return Done{};
   if (parts_->total + record.size() > overrun_factor_max * parts_->bytes_max) {
-    return Unexpected{"the log " + parts_->directory + " holds " + mib(parts_->total) + ", its bound is " +
-                      mib(parts_->bytes_max) + " and no snapshot covers its oldest deltas yet; raise limits.disk_mib"};
+    return Unexpected{"the log " + parts_->directory + " holds " + mib(parts_->total) +
+                      ", its bound is " + mib(parts_->bytes_max) +
+                      " and no snapshot covers its oldest deltas yet; raise limits.disk_mib"};
   }
   const bool is_full = parts_->current != 0 && parts_->segments[parts_->current] != 0 &&
                        parts_->segments[parts_->current] + record.size() > parts_->segment_size;
@@ -270,7 +280,8 @@ std::vector<DeltaStore::Entry> DeltaStore::entries() const {
   std::vector<std::pair<const swarm::DeltaKey*, const Place*>> order;
   for (const auto& [key, place] : parts_->index) order.emplace_back(&key, &place);
   std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.second->segment, a.second->offset) < std::pair(b.second->segment, b.second->offset);
+    return std::pair(a.second->segment, a.second->offset) <
+           std::pair(b.second->segment, b.second->offset);
   });
   std::vector<Entry> entries;
   entries.reserve(order.size());
@@ -324,12 +335,14 @@ void DeltaStore::sync() {
     std::lock_guard lock(parts_->mutex);
     numbers.swap(parts_->unsynced);
   }
-  // Without the lock: an fsync may take a second on a memory card, and the protocol thread appends meanwhile.
+  // Without the lock: an fsync may take a second on a memory card, and the protocol thread appends
+  // meanwhile.
   for (const uint64_t number : numbers) {
     const std::string path = parts_->path(number);
     auto file = open_regular(path);
     if (!file && file.error().number == ENOENT) continue;  // trimmed meanwhile
-    auto synced = file ? sync_file(*file, path) : Result<Done, std::string>(Unexpected{file.error().message});
+    auto synced =
+        file ? sync_file(*file, path) : Result<Done, std::string>(Unexpected{file.error().message});
     if (synced) continue;
     std::lock_guard lock(parts_->mutex);
     parts_->unsynced.insert(number);

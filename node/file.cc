@@ -18,22 +18,32 @@ constexpr std::string_view temporary_mark = ".tmp";
 
 std::string advice(int number) {
   switch (number) {
-    case ENOSPC: return "; free some space on that disk";
-    case EDQUOT: return "; free some space, your quota there is used up";
-    case EFBIG: return "; the file size limit of this process is too low (ulimit -f)";
-    case EROFS: return "; the disk is mounted read-only, remount it or choose another directory";
+    case ENOSPC:
+      return "; free some space on that disk";
+    case EDQUOT:
+      return "; free some space, your quota there is used up";
+    case EFBIG:
+      return "; the file size limit of this process is too low (ulimit -f)";
+    case EROFS:
+      return "; the disk is mounted read-only, remount it or choose another directory";
     case EACCES:
-    case EPERM: return "; check who owns it and its mode (ls -ld)";
-    case EIO: return "; the disk reports a fault, check it (dmesg)";
-    case ENOENT: return "; check the path";
+    case EPERM:
+      return "; check who owns it and its mode (ls -ld)";
+    case EIO:
+      return "; the disk reports a fault, check it (dmesg)";
+    case ENOENT:
+      return "; check the path";
     case EMFILE:
-    case ENFILE: return "; too many files are open (ulimit -n)";
-    default: return "";
+    case ENFILE:
+      return "; too many files are open (ulimit -n)";
+    default:
+      return "";
   }
 }
 
 // Writes and fsyncs the temporary file. On failure nothing is left of it.
-Result<std::string, FileError> write_temporary(const std::string& path, swarm::ByteView bytes, uint32_t mode) {
+Result<std::string, FileError> write_temporary(const std::string& path, swarm::ByteView bytes,
+                                               uint32_t mode) {
   const std::string temporary = temporary_path(path);
   ::unlink(temporary.c_str());  // what a crash of a process of this number left
   File file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
@@ -50,7 +60,8 @@ Result<std::string, FileError> write_temporary(const std::string& path, swarm::B
   return temporary;
 }
 
-// A rename that refuses to replace; file systems without it have hard links, which refuse by nature.
+// A rename that refuses to replace; file systems without it have hard links, which refuse by
+// nature.
 int move_without_replacing(const std::string& from, const std::string& to) {
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
   if (errno != EINVAL && errno != ENOSYS) return errno;
@@ -84,7 +95,8 @@ void File::close() {
 }
 
 std::string file_error(const std::string& action, const std::string& path, int number) {
-  return "cannot " + action + " " + path + ": " + std::generic_category().message(number) + advice(number);
+  return "cannot " + action + " " + path + ": " + std::generic_category().message(number) +
+         advice(number);
 }
 
 std::string directory_of(const std::string& path) {
@@ -101,7 +113,8 @@ Result<File, FileError> open_regular(const std::string& path) {
     return Unexpected{FileError{number, file_error("read", path, number)}};
   }
   if (!S_ISREG(facts.st_mode)) {
-    return Unexpected{FileError{EINVAL, "cannot read " + path + ": it is not a regular file; move it away"}};
+    return Unexpected{
+        FileError{EINVAL, "cannot read " + path + ": it is not a regular file; move it away"}};
   }
   return file;
 }
@@ -114,8 +127,9 @@ Result<Done, std::string> read_exactly(const File& file, const std::string& path
                                 static_cast<off_t>(offset + filled));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Unexpected{file_error("read", path, errno)};
-    if (got == 0) return Unexpected{"cannot read " + path + ": it ends before byte " +
-                                    std::to_string(offset + bytes.size())};
+    if (got == 0)
+      return Unexpected{"cannot read " + path + ": it ends before byte " +
+                        std::to_string(offset + bytes.size())};
     filled += static_cast<size_t>(got);
   }
   return Done{};
@@ -132,7 +146,8 @@ Result<swarm::Bytes, FileError> read_file(const std::string& path, uint64_t size
   const auto size = static_cast<uint64_t>(facts.st_size);
   if (size > size_max) {
     return Unexpected{FileError{EFBIG, "cannot read " + path + ": " + std::to_string(size) +
-                                           " bytes, more than the " + std::to_string(size_max) + " expected there"}};
+                                           " bytes, more than the " + std::to_string(size_max) +
+                                           " expected there"}};
   }
   swarm::Bytes bytes(size);
   auto filled = read_exactly(*file, path, 0, bytes);
@@ -140,7 +155,8 @@ Result<swarm::Bytes, FileError> read_file(const std::string& path, uint64_t size
   return bytes;
 }
 
-Result<Done, std::string> write_all(const File& file, const std::string& path, swarm::ByteView bytes) {
+Result<Done, std::string> write_all(const File& file, const std::string& path,
+                                    swarm::ByteView bytes) {
   size_t written = 0;
   while (written < bytes.size()) {
     const ssize_t put = ::write(file.descriptor(), bytes.data() + written, bytes.size() - written);
@@ -160,11 +176,13 @@ Result<Done, std::string> sync_directory(const std::string& directory) {
   File file(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!file.is_open()) return Unexpected{file_error("open", directory, errno)};
   // Some file systems cannot sync a directory and say EINVAL; they order names by themselves.
-  if (::fsync(file.descriptor()) != 0 && errno != EINVAL) return Unexpected{file_error("write", directory, errno)};
+  if (::fsync(file.descriptor()) != 0 && errno != EINVAL)
+    return Unexpected{file_error("write", directory, errno)};
   return Done{};
 }
 
-Result<Done, std::string> replace_file(const std::string& path, swarm::ByteView bytes, uint32_t mode) {
+Result<Done, std::string> replace_file(const std::string& path, swarm::ByteView bytes,
+                                       uint32_t mode) {
   auto temporary = write_temporary(path, bytes, mode);
   if (!temporary) return Unexpected{temporary.error().message};
   if (::rename(temporary->c_str(), path.c_str()) != 0) {
@@ -213,7 +231,8 @@ void remove_temporaries(const std::string& directory) {
   for (const std::string& name : *names) {
     const size_t mark = name.rfind(temporary_mark);
     if (mark == std::string::npos) continue;
-    if (name.find_first_not_of("0123456789", mark + temporary_mark.size()) != std::string::npos) continue;
+    if (name.find_first_not_of("0123456789", mark + temporary_mark.size()) != std::string::npos)
+      continue;
     ::unlink((directory + "/" + name).c_str());
   }
 }
@@ -230,9 +249,11 @@ Result<Done, std::string> make_directory(const std::string& directory) {
     if (::mkdir(part.c_str(), 0700) == 0) continue;
     const int number = errno;
     struct stat facts {};
-    if (::stat(part.c_str(), &facts) != 0) return Unexpected{file_error("create directory", part, number)};
+    if (::stat(part.c_str(), &facts) != 0)
+      return Unexpected{file_error("create directory", part, number)};
     if (!S_ISDIR(facts.st_mode)) {
-      return Unexpected{"cannot create directory " + part + ": a file of that name is in the way; move it away"};
+      return Unexpected{"cannot create directory " + part +
+                        ": a file of that name is in the way; move it away"};
     }
   }
   return Done{};

@@ -15,8 +15,16 @@ namespace starling::node {
 
 // Exit codes that users' scripts rely on (sysexits).
 enum class ExitCode : int {
-  ok = 0, failed = 1, usage = 2, bad_data = 65, unreachable = 69, internal = 70, cannot_create = 73, temporary = 75,
-  permission = 77, config = 78,
+  ok = 0,
+  failed = 1,
+  usage = 2,
+  bad_data = 65,
+  unreachable = 69,
+  internal = 70,
+  cannot_create = 73,
+  temporary = 75,
+  permission = 77,
+  config = 78,
 };
 struct HomeError {
   ExitCode code;
@@ -25,18 +33,18 @@ struct HomeError {
 
 struct HomePaths {
   explicit HomePaths(std::string directory);
-  std::string directory, config, identity, membership, swarm_key, lock, state_db, checkpoints, snapshots, log, data,
-      api_socket;
+  std::string directory, config, identity, membership, swarm_key, lock, state_db, checkpoints,
+      snapshots, log, data, api_socket;
 };
 
-// `starling init`: directory 0700, starling.yaml, identity, a swarm of its own (root key + own membership).
-// Refuses a directory that already has an identity.
+// `starling init`: directory 0700, starling.yaml, identity, a swarm of its own (root key + own
+// membership). Refuses a directory that already has an identity.
 Result<Done, HomeError> create_home(const std::string& directory, const Config& config);
-// `starling join`: creates what is missing, accepts the invite, writes membership.cert, the swarm's preset and the seeds
-// into starling.yaml. A home that founded its own swarm may still join another while it is alone in it (it has no
-// log yet); otherwise refused.
-Result<Done, HomeError> join_swarm(const std::string& directory, const Config& config, const std::string& token,
-                                   int64_t now_s);
+// `starling join`: creates what is missing, accepts the invite, writes membership.cert, the swarm's
+// preset and the seeds into starling.yaml. A home that founded its own swarm may still join another
+// while it is alone in it (it has no log yet); otherwise refused.
+Result<Done, HomeError> join_swarm(const std::string& directory, const Config& config,
+                                   const std::string& token, int64_t now_s);
 
 struct Home {
   HomePaths paths;
@@ -50,7 +58,8 @@ Result<Home, HomeError> open_home(const std::string& directory);
 // The founder's root key, for invites. Errors: not the founder (exit 77).
 Result<Identity, HomeError> open_swarm_key(const Home& home);
 
-// An flock on `lock` holding the pid; released by the destructor. Errors: exit 75 "locked by pid N".
+// An flock on `lock` holding the pid; released by the destructor. Errors: exit 75 "locked by pid
+// N".
 class HomeLock {
  public:
   static Result<HomeLock, HomeError> acquire(const HomePaths& paths);

@@ -2,10 +2,11 @@
 //   file     = title seed public checksum
 //   title    = "starling-identity-v1" LF
 //   seed     = "seed " 64 hex LF          ; Ed25519 seed (RFC 8032)
-//   public   = "public " 64 hex LF        ; the public key of that seed: a flipped seed bit is noticed
-//   checksum = "checksum " 64 hex LF      ; BLAKE2b-256 of all lines before
-// The file is written beside its place, fsynced and moved there without replacing, so that neither a crash nor a
-// second process leaves half a key. Every buffer that holds the seed is libsodium's guarded, locked memory.
+//   public   = "public " 64 hex LF        ; the public key of that seed: a flipped seed bit is
+//   noticed checksum = "checksum " 64 hex LF      ; BLAKE2b-256 of all lines before
+// The file is written beside its place, fsynced and moved there without replacing, so that neither
+// a crash nor a second process leaves half a key. Every buffer that holds the seed is libsodium's
+// guarded, locked memory.
 #include "node/identity.h"
 
 #include <sodium.h>
@@ -38,10 +39,13 @@ struct SodiumFree {
 };
 using GuardedBytes = std::unique_ptr<uint8_t[], SodiumFree>;
 
-GuardedBytes guarded(size_t size) { return GuardedBytes(static_cast<uint8_t*>(sodium_malloc(size))); }
+GuardedBytes guarded(size_t size) {
+  return GuardedBytes(static_cast<uint8_t*>(sodium_malloc(size)));
+}
 
 constexpr const char* no_guarded_memory =
-    "cannot reserve locked memory for the identity key; raise the limit (ulimit -l) or free some memory";
+    "cannot reserve locked memory for the identity key; raise the limit (ulimit -l) or free some "
+    "memory";
 
 void put_hex(uint8_t* to, const uint8_t* from) {
   constexpr std::string_view digits = "0123456789abcdef";
@@ -57,12 +61,15 @@ bool take_hex(uint8_t* to, const uint8_t* from) {
     const bool is_digit = c >= '0' && c <= '9';
     if (!is_digit && (c < 'a' || c > 'f')) return false;
     const auto value = static_cast<uint8_t>(is_digit ? c - '0' : c - 'a' + 10);
-    to[i / 2] = i % 2 == 0 ? static_cast<uint8_t>(value << 4) : static_cast<uint8_t>(to[i / 2] | value);
+    to[i / 2] =
+        i % 2 == 0 ? static_cast<uint8_t>(value << 4) : static_cast<uint8_t>(to[i / 2] | value);
   }
   return true;
 }
 
-void put_word(uint8_t* text, size_t at, std::string_view word) { std::memcpy(text + at, word.data(), word.size()); }
+void put_word(uint8_t* text, size_t at, std::string_view word) {
+  std::memcpy(text + at, word.data(), word.size());
+}
 bool has_word(const uint8_t* text, size_t at, std::string_view word) {
   return std::memcmp(text + at, word.data(), word.size()) == 0;
 }
@@ -99,8 +106,9 @@ const char* parse(const uint8_t* text, uint8_t* secret) {
   auto seed = guarded(crypto_sign_SEEDBYTES);
   if (!seed) return no_guarded_memory;
   if (!has_word(text, title.size(), seed_word) || !take_hex(seed.get(), text + seed_at) ||
-      !has_word(text, public_at - public_word.size(), public_word) || !take_hex(stated_public, text + public_at) ||
-      text[seed_at + hex_size] != '\n' || text[summed_size - 1] != '\n') {
+      !has_word(text, public_at - public_word.size(), public_word) ||
+      !take_hex(stated_public, text + public_at) || text[seed_at + hex_size] != '\n' ||
+      text[summed_size - 1] != '\n') {
     return "its lines are malformed";
   }
   uint8_t real_public[crypto_sign_PUBLICKEYBYTES];
@@ -112,14 +120,16 @@ const char* parse(const uint8_t* text, uint8_t* secret) {
 }
 
 std::string damaged(const std::string& path, const std::string& what) {
-  return path + ": damaged identity: " + what + "; restore this file from a backup, it cannot be made anew";
+  return path + ": damaged identity: " + what +
+         "; restore this file from a backup, it cannot be made anew";
 }
 
 // Null text: the file may be used.
 std::string permission_fault(const std::string& path, const struct stat& facts) {
   if (facts.st_uid != ::geteuid()) {
-    return path + ": belongs to uid " + std::to_string(facts.st_uid) + ", but this process runs as uid " +
-           std::to_string(::geteuid()) + "; run as its owner, or: chown " + std::to_string(::geteuid()) + " " + path;
+    return path + ": belongs to uid " + std::to_string(facts.st_uid) +
+           ", but this process runs as uid " + std::to_string(::geteuid()) +
+           "; run as its owner, or: chown " + std::to_string(::geteuid()) + " " + path;
   }
   if ((facts.st_mode & 077) != 0) {
     char mode[8];
@@ -155,7 +165,8 @@ Identity& Identity::operator=(Identity&&) noexcept = default;
 Identity::~Identity() = default;
 
 Result<Identity, std::string> Identity::create(const std::string& path) {
-  if (sodium_init() < 0) return Unexpected{std::string("libsodium cannot start: no source of random numbers")};
+  if (sodium_init() < 0)
+    return Unexpected{std::string("libsodium cannot start: no source of random numbers")};
   auto secret = Secret::make();
   auto text = guarded(text_size);
   if (!secret || !text) return Unexpected{std::string(no_guarded_memory)};
@@ -165,17 +176,20 @@ Result<Identity, std::string> Identity::create(const std::string& path) {
   render(text.get(), secret->bytes.get());
   auto created = create_file(path, {text.get(), text_size}, 0600);
   if (!created && created.error().number == EEXIST) {
-    return Unexpected{path + ": there is a key already, and keys are never replaced; choose another directory"};
+    return Unexpected{
+        path + ": there is a key already, and keys are never replaced; choose another directory"};
   }
   if (!created) return Unexpected{created.error().message};
   return Identity(std::move(secret));
 }
 
 Result<Identity, std::string> Identity::load(const std::string& path) {
-  if (sodium_init() < 0) return Unexpected{std::string("libsodium cannot start: no source of random numbers")};
+  if (sodium_init() < 0)
+    return Unexpected{std::string("libsodium cannot start: no source of random numbers")};
   auto file = open_regular(path);
   if (!file && file.error().number == ENOENT) {
-    return Unexpected{path + ": missing; restore it from a backup, or run starling init in an empty directory"};
+    return Unexpected{
+        path + ": missing; restore it from a backup, or run starling init in an empty directory"};
   }
   if (!file) return Unexpected{file.error().message};
   struct stat facts {};
@@ -183,7 +197,8 @@ Result<Identity, std::string> Identity::load(const std::string& path) {
   const std::string fault = permission_fault(path, facts);
   if (!fault.empty()) return Unexpected{fault};
   const auto size = static_cast<uint64_t>(facts.st_size);
-  if (size < text_size) return Unexpected{damaged(path, "truncated to " + std::to_string(size) + " bytes")};
+  if (size < text_size)
+    return Unexpected{damaged(path, "truncated to " + std::to_string(size) + " bytes")};
   if (size > text_size) return Unexpected{damaged(path, "it is longer than an identity")};
 
   auto secret = Secret::make();

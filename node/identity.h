@@ -1,6 +1,7 @@
 #pragma once
-// The node's identity: an Ed25519 key in libsodium's guarded memory, stored in identity.key (mode 0600, created once,
-// never replaced). A missing part, a wrong mode or a foreign owner is refused with the fix; never a new identity.
+// The node's identity: an Ed25519 key in libsodium's guarded memory, stored in identity.key (mode
+// 0600, created once, never replaced). A missing part, a wrong mode or a foreign owner is refused
+// with the fix; never a new identity.
 #include <memory>
 #include <string>
 
@@ -12,7 +13,8 @@ namespace starling::node {
 class Identity {
  public:
   // Errors are lines for the user: what, where, the fix.
-  static Result<Identity, std::string> create(const std::string& path);  // O_EXCL: refuses to overwrite
+  static Result<Identity, std::string> create(
+      const std::string& path);  // O_EXCL: refuses to overwrite
   static Result<Identity, std::string> load(const std::string& path);
   Identity(Identity&&) noexcept;
   Identity& operator=(Identity&&) noexcept;

@@ -1,7 +1,7 @@
 #pragma once
-// Small mutable state in SQLite (WAL): boot epoch, swarm members, addresses, score, counters that survive restarts.
-// quick_check at open; a damaged file is set aside (renamed) and rebuilt, loudly; a newer schema is refused.
-// Thread: locked inside.
+// Small mutable state in SQLite (WAL): boot epoch, swarm members, addresses, score, counters that
+// survive restarts. quick_check at open; a damaged file is set aside (renamed) and rebuilt, loudly;
+// a newer schema is refused. Thread: locked inside.
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -12,6 +12,10 @@
 
 namespace starling::node {
 
+inline constexpr size_t members_saved_max = 4096;
+inline constexpr size_t state_key_size_max = 64;           // bytes
+inline constexpr size_t state_value_size_max = 64u << 10;  // bytes
+
 class StateDb {
  public:
   enum class OpenError : uint8_t { newer_schema, unusable };
@@ -20,15 +24,22 @@ class StateDb {
     std::string message;  // for the user
   };
   // `reports` gets a line when a damaged file was set aside.
-  static Result<std::unique_ptr<StateDb>, Failure> open(const std::string& path, std::vector<std::string>& reports);
+  static Result<std::unique_ptr<StateDb>, Failure> open(const std::string& path,
+                                                        std::vector<std::string>& reports);
   ~StateDb();
-  // Increments and fsyncs (synchronous=FULL) before it returns: called once per boot, before the first frame. The
-  // epoch never falls back even when the file was rebuilt: `at_least` comes from the log and the checkpoint.
+  // A number above the last one and above `at_least`, on disk (synchronous=FULL) before it returns:
+  // called once per boot, before the first frame. The epoch never falls back even when the file was
+  // rebuilt: `at_least` is the highest own epoch in the log and the checkpoint, 0 for none.
   Result<uint64_t, std::string> next_epoch(uint64_t at_least);
+  // Replaces what was saved. At most members_saved_max; writes that fail leave the old rows (see
+  // take_fault).
   void save_members(const std::vector<swarm::MemberRecord>& records);
   std::vector<swarm::MemberRecord> members() const;
+  // Requires: within state_key_size_max and state_value_size_max.
   void set(const std::string& key, const std::string& value);
   std::optional<std::string> get(const std::string& key) const;
+  // The last failed write since the last call, as a line for the user.
+  std::optional<std::string> take_fault();
 
  private:
   struct Parts;

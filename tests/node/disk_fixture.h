@@ -1,5 +1,6 @@
 #pragma once
-// A folder of its own for a test, gone afterwards; and small ways to look at and to damage files in it.
+// A folder of its own for a test, gone afterwards; and small ways to look at and to damage files in
+// it.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,7 +16,8 @@ namespace starling::node {
 class TestFolder {
  public:
   TestFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "starling-disk-XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "starling-disk-XXXXXX").string();
     path_ = ::mkdtemp(pattern.data());
   }
   ~TestFolder() {
@@ -36,9 +38,11 @@ inline std::vector<uint8_t> bytes_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-inline void put_bytes(const std::string& path, const std::vector<uint8_t>& bytes, mode_t mode = 0600) {
+inline void put_bytes(const std::string& path, const std::vector<uint8_t>& bytes,
+                      mode_t mode = 0600) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  file.write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
   file.close();
   ::chmod(path.c_str(), mode);
 }
@@ -50,7 +54,8 @@ inline mode_t mode_of(const std::string& path) {
 
 inline std::vector<std::string> names_in(const std::string& directory) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(directory)) names.push_back(entry.path().filename());
+  for (const auto& entry : std::filesystem::directory_iterator(directory))
+    names.push_back(entry.path().filename());
   return names;
 }
 
