@@ -74,7 +74,7 @@ TEST_CASE("an identity with any byte changed, any length, or a strange kind is r
   REQUIRE(Identity::create(path));
   const auto good = bytes_of(path);
   for (size_t at = 0; at < good.size(); ++at) {
-    for (const uint8_t flip : {0x01, 0x20, 0x80}) {
+    for (const uint8_t flip : std::initializer_list<uint8_t>{0x01, 0x20, 0x80}) {
       auto bad = good;
       bad[at] ^= flip;
       put_bytes(path, bad);
