@@ -26,6 +26,9 @@ struct Seen {
   friend bool operator==(const Seen&, const Seen&) = default;
 };
 
+// Numbers of one stream that `theirs` has and `mine` has not, ascending, at most `count_max`.
+std::vector<uint64_t> missing_numbers(const Seen& mine, const Seen& theirs, size_t count_max);
+
 class VersionVector {
  public:
   enum class Insert { added, duplicate, too_far };

@@ -1,0 +1,75 @@
+#include "swarm/delta_log.h"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+
+namespace starling::swarm {
+
+ShortHash short_hash(const Digest& payload_hash) {
+  ShortHash hash{};
+  std::copy_n(payload_hash.begin(), hash.size(), hash.begin());
+  return hash;
+}
+
+DeltaLog::Standing DeltaLog::standing(const DeltaKey& key, const ShortHash& hash) const {
+  if (have_.contains(key)) {
+    // A delta that is folded into a snapshot left no hash behind: it can only be taken for the same one.
+    const auto found = entries_.find(key);
+    const bool is_other = found != entries_.end() && found->second.hash != hash;
+    return is_other ? Standing::equivocation : Standing::duplicate;
+  }
+  const auto& streams = have_.streams();
+  const auto stream = streams.find(key.stream);
+  if (stream != streams.end()) {
+    const uint64_t beyond = key.seq - stream->second.contiguous;
+    return beyond - 1 > 64 ? Standing::too_far : Standing::fresh;
+  }
+  if (key.seq > 65) return Standing::too_far;
+  const auto first = streams.lower_bound({key.stream.origin, 0});
+  const auto last = streams.upper_bound({key.stream.origin, UINT64_MAX});
+  const auto of_origin = static_cast<size_t>(std::distance(first, last));
+  const bool is_full = streams.size() >= streams_max || of_origin >= streams_per_origin_max;
+  return is_full ? Standing::no_room : Standing::fresh;
+}
+
+void DeltaLog::remember(const DeltaKey& key, const Entry& entry) {
+  if (!entries_.emplace(key, entry).second) return;
+  order_.push_back(key);
+  while (order_.size() > log_entries_max) {
+    entries_.erase(order_.front());
+    order_.pop_front();
+  }
+}
+
+void DeltaLog::add(const DeltaKey& key, const Entry& entry) {
+  const VersionVector::Insert result = have_.insert(key);
+  assert(result == VersionVector::Insert::added);
+  static_cast<void>(result);
+  remember(key, entry);
+}
+
+void DeltaLog::restore(const DeltaKey& key, const Entry& entry) {
+  if (have_.insert(key) == VersionVector::Insert::too_far) return;
+  remember(key, entry);
+}
+
+void DeltaLog::merge(const VersionVector& have) { have_.merge(have); }
+
+void DeltaLog::forget(std::span<const DeltaKey> keys) {
+  for (const DeltaKey& key : keys) entries_.erase(key);
+  if (order_.size() <= 2 * entries_.size() + 64) return;
+  std::erase_if(order_, [this](const DeltaKey& key) { return !entries_.contains(key); });
+}
+
+uint64_t DeltaLog::count_of(const PeerId& origin) const {
+  const auto& streams = have_.streams();
+  uint64_t count = 0;
+  for (auto at = streams.lower_bound({origin, 0}); at != streams.end(); ++at) {
+    if (at->first.origin != origin) break;
+    count += at->second.contiguous + static_cast<uint64_t>(std::popcount(at->second.bitmap));
+  }
+  return count;
+}
+
+}  // namespace starling::swarm

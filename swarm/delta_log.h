@@ -1,0 +1,50 @@
+#pragma once
+// What we have of the swarm's log, without the bytes: the version vector, and for every delta that the log on disk can
+// still serve its hash, size and norm. The frames themselves lie with the driver.
+#include <deque>
+#include <map>
+#include <span>
+
+#include "swarm/bytes.h"
+#include "swarm/version_vector.h"
+
+namespace starling::swarm {
+
+inline constexpr size_t log_entries_max = 1u << 18;       // the oldest over it are no longer served
+inline constexpr size_t streams_per_origin_max = 256;     // boots of one member that had something to say
+inline constexpr size_t streams_max = 1024;               // as many as one heartbeat can tell of
+
+using ShortHash = std::array<uint8_t, 16>;  // first half of a payload hash
+ShortHash short_hash(const Digest& payload_hash);
+
+class DeltaLog {
+ public:
+  struct Entry {
+    ShortHash hash{};
+    uint32_t size = 0;  // bytes of the frame
+    double norm = 0;
+  };
+  // What a delta is to us before we take it.
+  enum class Standing : uint8_t { fresh, duplicate, equivocation, too_far, no_room };
+
+  Standing standing(const DeltaKey& key, const ShortHash& hash) const;
+  // Requires: standing(...) == fresh.
+  void add(const DeltaKey& key, const Entry& entry);
+  // What a restart found: counted as had, and served from now on.
+  void restore(const DeltaKey& key, const Entry& entry);
+  void merge(const VersionVector& have);
+  void forget(std::span<const DeltaKey> keys);  // still had, no longer served
+
+  bool is_served(const DeltaKey& key) const { return entries_.contains(key); }
+  const VersionVector& have() const { return have_; }
+  uint64_t count_of(const PeerId& origin) const;  // deltas of that member that we have
+
+ private:
+  void remember(const DeltaKey& key, const Entry& entry);
+
+  VersionVector have_;
+  std::map<DeltaKey, Entry> entries_;
+  std::deque<DeltaKey> order_;  // of arrival; may name forgotten keys
+};
+
+}  // namespace starling::swarm

@@ -1,0 +1,32 @@
+#include "swarm/liveness.h"
+
+namespace starling::swarm {
+
+std::string_view member_state_name(MemberState state) {
+  switch (state) {
+    case MemberState::alive: return "alive";
+    case MemberState::suspect: return "suspect";
+    case MemberState::left: return "left";
+    case MemberState::failed: return "failed";
+  }
+  return "unknown";
+}
+
+Instant silent_at(const Config& config, Instant heard_at) {
+  return heard_at.after(config.heartbeat_interval_ms * config.missed_heartbeats_suspect);
+}
+
+Instant failed_at(const Config& config, Instant heard_at) {
+  return heard_at.after(config.heartbeat_interval_ms * config.missed_heartbeats_failed);
+}
+
+MemberState judge(const Evidence& evidence, const Config& config, Instant now) {
+  if (evidence.has_left) return MemberState::left;
+  const Instant heard_at = evidence.heard_at.value_or(evidence.known_since);
+  if (now >= failed_at(config, heard_at)) return MemberState::failed;
+  if (now >= silent_at(config, heard_at)) return MemberState::suspect;
+  const bool is_doubted = !evidence.is_linked && (evidence.was_lost || !evidence.heard_at);
+  return is_doubted ? MemberState::suspect : MemberState::alive;
+}
+
+}  // namespace starling::swarm

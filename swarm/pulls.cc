@@ -1,0 +1,206 @@
+#include "swarm/pulls.h"
+
+#include <algorithm>
+
+#include "swarm/message.h"
+
+namespace starling::swarm {
+namespace {
+
+bool is_in(const std::vector<PeerId>& peers, const PeerId& peer) {
+  return std::find(peers.begin(), peers.end(), peer) != peers.end();
+}
+
+// What `source` has and we can take (the window of the version vector), as (distance, key): the oldest of every
+// stream come before the second oldest of any, so that one long stream starves nobody.
+std::vector<std::pair<uint64_t, DeltaKey>> offered(const VersionVector& mine,
+                                                   const VersionVector& theirs, size_t each_max) {
+  constexpr uint64_t window = 65;
+  std::vector<std::pair<uint64_t, DeltaKey>> keys;
+  for (const auto& [stream, seen] : theirs.streams()) {
+    const auto found = mine.streams().find(stream);
+    const Seen own = found == mine.streams().end() ? Seen{} : found->second;
+    if (own == seen) continue;
+    for (const uint64_t seq : missing_numbers(own, seen, each_max)) {
+      if (seq - own.contiguous > window) break;
+      keys.emplace_back(seq - own.contiguous, DeltaKey{stream, seq});
+    }
+  }
+  std::sort(keys.begin(), keys.end());
+  return keys;
+}
+
+}  // namespace
+
+bool Pulls::make_room() {
+  if (wants_.size() < wants_max) return true;
+  auto worst = wants_.end();
+  for (auto at = wants_.begin(); at != wants_.end(); ++at) {
+    if (at->second.asked || at->second.rounds == 0) continue;
+    if (worst == wants_.end() || at->second.rounds > worst->second.rounds) worst = at;
+  }
+  if (worst == wants_.end()) return false;
+  wants_.erase(worst);
+  return true;
+}
+
+void Pulls::admit(const VersionVector& mine, const std::vector<PullSource>& sources,
+                  const std::function<bool(const DeltaKey&)>& is_wanted, Instant now) {
+  for (const PullSource& source : sources) {
+    size_t admitted = 0;
+    for (const auto& [distance, key] : offered(mine, *source.have, config_.pulls_in_flight_max)) {
+      if (admitted >= config_.pulls_in_flight_max) break;
+      const auto found = wants_.find(key);
+      if (found != wants_.end()) {
+        // The origin itself says that it has sent it: it is not on its way any more.
+        Want& want = found->second;
+        const bool is_first = !want.asked && want.rounds == 0 && want.tried.empty();
+        if (is_first && source.peer == key.stream.origin) want.due = std::min(want.due, now);
+        continue;
+      }
+      if (!is_wanted(key) || !make_room()) continue;
+      Want want;
+      const bool is_pushed =
+          source.peer != key.stream.origin &&
+          std::any_of(sources.begin(), sources.end(),
+                      [&](const PullSource& other) { return other.peer == key.stream.origin; });
+      want.due = is_pushed ? now.after(push_grace_ms) : now;
+      wants_.emplace(key, std::move(want));
+      ++admitted;
+    }
+  }
+}
+
+void Pulls::rest(Want& want, Instant now) const {
+  want.asked.reset();
+  want.tried.clear();
+  const int64_t pause_ms = config_.pull_timeout_ms << std::min(want.rounds, 8u);
+  want.due = now.after(std::min(pause_ms, pull_retry_max_ms));
+  ++want.rounds;
+}
+
+Pulls::Asks Pulls::plan(const VersionVector& mine, const std::vector<PullSource>& sources,
+                        const std::function<bool(const DeltaKey&)>& is_wanted, Instant now) {
+  std::erase_if(wants_, [&](const auto& item) {
+    return mine.contains(item.first) || (!item.second.asked && !is_wanted(item.first));
+  });
+  admit(mine, sources, is_wanted, now);
+  std::map<PeerId, size_t> load;
+  size_t total = 0;
+  std::vector<std::pair<uint64_t, DeltaKey>> ready;
+  for (const auto& [key, want] : wants_) {
+    if (want.asked) {
+      ++load[*want.asked];
+      ++total;
+    } else if (want.due <= now) {
+      const auto found = mine.streams().find(key.stream);
+      ready.emplace_back(key.seq - (found == mine.streams().end() ? 0 : found->second.contiguous), key);
+    }
+  }
+  std::sort(ready.begin(), ready.end());
+  const size_t in_flight_max = config_.pulls_in_flight_max;
+  // No single peer may fill the flight with promises it does not keep.
+  const size_t share_max = sources.size() > 1 ? std::max<size_t>(1, in_flight_max / 2) : in_flight_max;
+  Asks asks;
+  for (const auto& [distance, key] : ready) {
+    if (total >= in_flight_max) break;
+    Want& want = wants_.at(key);
+    const PullSource* chosen = nullptr;
+    bool is_told_of = false, is_untried = false;
+    for (const PullSource& source : sources) {
+      if (!source.have->contains(key)) continue;
+      is_told_of = true;
+      if (is_in(want.tried, source.peer)) continue;
+      is_untried = true;
+      if (load[source.peer] >= share_max || asks[source.peer].size() >= pull_keys_max) continue;
+      if (chosen == nullptr || load[source.peer] < load[chosen->peer]) chosen = &source;
+    }
+    if (!is_told_of) {
+      wants_.erase(key);
+    } else if (!is_untried) {
+      rest(want, now);
+    } else if (chosen != nullptr) {
+      want.asked = chosen->peer;
+      want.due = now.after(config_.pull_timeout_ms);
+      ++load[chosen->peer];
+      ++total;
+      asks[chosen->peer].push_back(key);
+    }
+  }
+  std::erase_if(asks, [](const auto& item) { return item.second.empty(); });
+  return asks;
+}
+
+bool Pulls::is_asked(const DeltaKey& key) const {
+  const auto found = wants_.find(key);
+  if (found == wants_.end()) return false;
+  const Want& want = found->second;
+  return want.asked || want.rounds > 0 || !want.tried.empty();
+}
+
+void Pulls::put_off(const DeltaKey& key, Instant now) {
+  const auto found = wants_.find(key);
+  if (found != wants_.end()) rest(found->second, now);
+}
+
+void Pulls::lost(const PeerId& peer, Instant now) {
+  for (auto& [key, want] : wants_) {
+    if (want.asked != peer) continue;
+    want.asked.reset();
+    want.due = now;
+  }
+}
+
+void Pulls::not_served(const PeerId& peer, const VersionVector& folded, Instant now) {
+  for (auto& [key, want] : wants_) {
+    if (want.asked != peer || !folded.contains(key)) continue;
+    want.asked.reset();
+    want.tried.push_back(peer);
+    want.due = now;
+  }
+}
+
+bool Pulls::expire(Instant now) {
+  bool has_work = false;
+  for (auto& [key, want] : wants_) {
+    if (want.due > now) continue;
+    if (want.asked) {
+      want.tried.push_back(*want.asked);
+      want.asked.reset();
+      has_work = true;
+    } else if (want.due > expired_at_) {
+      has_work = true;
+    }
+  }
+  expired_at_ = now;
+  return has_work;
+}
+
+bool Pulls::is_exhausted(const VersionVector& folded, const std::vector<PullSource>& sources) const {
+  for (const auto& [key, want] : wants_) {
+    if (want.asked || !folded.contains(key)) continue;
+    if (want.tried.empty() && want.rounds == 0) continue;
+    const bool is_left = std::any_of(sources.begin(), sources.end(), [&](const PullSource& source) {
+      return source.have->contains(key) && !is_in(want.tried, source.peer);
+    });
+    if (!is_left || want.rounds > 0) return true;
+  }
+  return false;
+}
+
+Instant Pulls::next() const {
+  Instant earliest = never;
+  for (const auto& [key, want] : wants_) {
+    // Those that may be asked already wait for room, not for time.
+    if (want.asked || want.due > expired_at_) earliest = std::min(earliest, want.due);
+  }
+  return earliest;
+}
+
+size_t Pulls::in_flight() const {
+  return static_cast<size_t>(std::count_if(wants_.begin(), wants_.end(), [](const auto& item) {
+    return item.second.asked.has_value();
+  }));
+}
+
+}  // namespace starling::swarm
