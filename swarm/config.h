@@ -22,7 +22,7 @@ struct Config {
   double norm_max = 1e4;                    // absolute bound on a delta's norm; beyond it is refused
   uint32_t control_per_s_max = 50;          // token bucket per peer, burst twice this
   uint32_t deltas_per_minute_max = 240;     // per origin, burst the same
-  uint32_t held_max = 256;                  // deltas kept back; the oldest is forgotten (and pulled again later)
+  uint32_t held_max = 256;                  // deltas kept back; more are not taken now (and pulled again later)
 };
 
 }  // namespace starling::swarm

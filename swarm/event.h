@@ -61,6 +61,8 @@ struct Recovered {  // start-up: what checkpoint and log on disk already hold
   };
   std::vector<Entry> stored;  // those whose frames can be served from the log
   std::vector<MemberRecord> members;
+  // Those of `have` that are not in the base: State::held() of the last run. Their frames lie in the log.
+  std::vector<std::pair<DeltaKey, DeltaSummary>> held = {};
 };
 struct Forgotten {  // the log on disk dropped these (retention); they can no longer be served one by one
   std::vector<DeltaKey> keys;

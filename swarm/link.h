@@ -1,0 +1,46 @@
+#pragma once
+// What the state keeps of a link that is up.
+#include <set>
+#include <string>
+
+#include "swarm/config.h"
+#include "swarm/instant.h"
+#include "swarm/replay_window.h"
+#include "swarm/token_bucket.h"
+#include "swarm/version_vector.h"
+
+namespace starling::swarm {
+
+inline constexpr int64_t served_keys_per_s_max = 1024;      // deltas a peer may pull; burst twice this
+inline constexpr int64_t rate_penalty_interval_ms = 1000;   // a burst after a pause counts as one fault
+
+struct Link {
+  Link(const Config& config, std::string remote, Instant now)
+      : address(std::move(remote)),
+        control({.per_minute = int64_t{config.control_per_s_max} * 60,
+                 .burst = int64_t{config.control_per_s_max} * 2},
+                now),
+        served({.per_minute = served_keys_per_s_max * 60, .burst = served_keys_per_s_max * 2}, now),
+        up_at(now),
+        heard_at(now) {}
+
+  std::string address;      // remote host:port
+  bool is_greeted = false;  // its Hello was good
+  bool is_met = false;      // it answered ours: what it sends presumes that it has our Hello
+  uint64_t epoch = 0;       // of the peer's control frames
+  ReplayWindow window;      // of their numbers, in that epoch
+  TokenBucket control;      // control frames taken from it
+  TokenBucket served;       // deltas served to it
+  Instant up_at;
+  Instant heard_at;
+  Instant rate_fault_at{INT64_MIN};
+  Instant heartbeat_at = never;   // our next one, or our Hello again
+  uint32_t heartbeat_count = 0;
+  uint64_t echo_ms = 0;           // its clock, from its last heartbeat
+  Instant echo_at;                // when that came
+  VersionVector have;             // what it told of last
+  std::set<PeerId> owed;          // members whose records it has yet to get
+  Instant diverged_at{INT64_MIN};
+};
+
+}  // namespace starling::swarm

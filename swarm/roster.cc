@@ -1,0 +1,75 @@
+#include "swarm/roster.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "swarm/codec.h"
+
+namespace starling::swarm {
+
+Roster::Roster(const Config& config, const SwarmId& swarm, const MemberRecord& self)
+    : config_(config), swarm_(swarm), self_(peer_id_of(self.membership.identity)) {}
+
+size_t Roster::seated() const {
+  return 1 + static_cast<size_t>(std::count_if(members_.begin(), members_.end(), [](const auto& item) {
+           return !item.second.evidence.has_left;
+         }));
+}
+
+Roster::Learned Roster::learn(const MemberRecord& record, Instant now) {
+  const PeerId peer = peer_id_of(record.membership.identity);
+  if (peer == self_) return Learned::known;
+  if (is_banned(peer)) return Learned::banned;
+  Member* const member = find(peer);
+  if (member != nullptr) {
+    const MemberRecord& ours = member->record;
+    const auto version = std::tie(record.epoch, record.incarnation);
+    // Compared first: a record that brings nothing new costs no signature check.
+    if (version <= std::tie(ours.epoch, ours.incarnation)) return Learned::known;
+    if (!is_authentic(record, swarm_)) return Learned::forged;
+    const bool returns = member->evidence.has_left && !record.left;
+    if (returns && seated() >= config_.members_max) return Learned::full;
+    member->record = record;
+    member->evidence.has_left = record.left;
+    return Learned::renewed;
+  }
+  const size_t records_max = config_.members_max * records_per_seat_max;
+  if (members_.size() >= records_max) return Learned::full;
+  if (!record.left && seated() >= config_.members_max) return Learned::full;
+  if (!is_authentic(record, swarm_)) return Learned::forged;
+  const TokenRate pushes{.per_minute = config_.deltas_per_minute_max,
+                         .burst = config_.deltas_per_minute_max};
+  Member added{.record = record, .evidence = {}, .software = {}, .lost_reason = "not met yet",
+               .link_address = {}, .base_hash = {}, .delta_at = {}, .pushes = TokenBucket(pushes, now)};
+  added.evidence.has_left = record.left;
+  added.evidence.known_since = now;
+  members_.emplace(peer, std::move(added));
+  return Learned::added;
+}
+
+bool Roster::ban(const PeerId& peer) {
+  members_.erase(peer);
+  if (banned_.size() >= banned_max && !banned_.contains(peer)) return false;
+  banned_.insert(peer);
+  return true;
+}
+
+bool Roster::is_member(const PublicKey& key) const { return is_member(peer_id_of(key)); }
+
+Member* Roster::find(const PeerId& peer) {
+  const auto found = members_.find(peer);
+  return found == members_.end() ? nullptr : &found->second;
+}
+
+const Member* Roster::find(const PeerId& peer) const {
+  const auto found = members_.find(peer);
+  return found == members_.end() ? nullptr : &found->second;
+}
+
+std::vector<MemberRecord> Roster::records() const {
+  std::vector<MemberRecord> records;
+  for (const auto& [peer, member] : members_) records.push_back(member.record);
+  return records;
+}
+
+}  // namespace starling::swarm

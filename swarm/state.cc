@@ -1,0 +1,214 @@
+#include "swarm/state.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+
+#include "swarm/state_parts.h"
+
+namespace starling::swarm {
+
+State::Parts::Parts(const StateOptions& given, Rng generator, Instant now)
+    : options(given),
+      config(options.config),
+      rng(generator),
+      self(peer_id_of(given.self.membership.identity)),
+      roster(given.config, given.swarm, given.self),
+      dialling(given.config, self, given.self.addresses),
+      reference(given.config),
+      pulls(given.config),
+      transfer(given.config, now) {
+  assert(config.heartbeat_interval_ms > 0 && config.redial_delay_min_ms > 0);
+  assert(config.pull_timeout_ms > 0 && config.digest_delay_ms > 0);
+}
+
+// ---- Faults --------------------------------------------------------------------------------------------------
+
+void State::Parts::drop(Turn& turn, const PeerId& from, DropReason reason, int penalty) {
+  ++counters.refused;
+  ++counters.refused_by_reason[static_cast<size_t>(reason)];
+  turn.outbox.push_back(Drop{from, reason, penalty});
+  blame(turn, from, reason, penalty);
+}
+
+void State::Parts::drop_for_rate(Turn& turn, const PeerId& from) {
+  const auto link = links.find(from);
+  const bool is_counted = link != links.end() && turn.now.ms - rate_penalty_interval_ms >=
+                                                     link->second.rate_fault_at.ms;
+  if (is_counted) link->second.rate_fault_at = turn.now;
+  drop(turn, from, DropReason::rate_limited, is_counted ? penalty_of(DropReason::rate_limited) : 0);
+}
+
+void State::Parts::blame(Turn& turn, const PeerId& peer, DropReason reason, int penalty) {
+  if (!scores.lower(peer, penalty, turn.now)) return;
+  if (links.contains(peer)) {
+    close_link(turn, peer, "misbehaving: " + std::string(drop_reason_name(reason)));
+  } else {
+    dialling.unlinked(peer, scores.refused_until(peer), turn.now, rng);
+  }
+}
+
+void State::Parts::on(Turn& turn, const ReceivedRefused& refused) {
+  if (!links.contains(refused.from)) return;
+  const std::string reason(drop_reason_name(refused.reason));
+  turn.outbox.push_back(Notice{Notice::Kind::delta_refused, refused.from, reason, {}, 0});
+  drop(turn, refused.from, refused.reason, penalty_of(refused.reason));
+}
+
+// ---- Commands ------------------------------------------------------------------------------------------------
+
+void State::Parts::on(Turn& turn, const Recovered& recovered) {
+  log.merge(recovered.have);
+  for (const Recovered::Entry& entry : recovered.stored) {
+    log.restore(entry.key, {entry.hash, 0, entry.raw_norm});
+    if (std::isfinite(entry.raw_norm) && entry.raw_norm >= 0) reference.add(entry.raw_norm);
+  }
+  for (const auto& [key, summary] : recovered.held) {
+    if (log.have().contains(key) && held.size() < config.held_max) held.add(key, summary);
+  }
+  for (const MemberRecord& record : recovered.members) learn(turn, record, self);
+  release_held(turn);
+}
+
+void State::Parts::on(Turn& turn, const Ban& ban) {
+  if (ban.peer == self) return;
+  if (links.contains(ban.peer)) close_link(turn, ban.peer, "banned here");
+  roster.ban(ban.peer);
+  dialling.set_member(ban.peer, {}, turn.now, rng);
+  for (auto& [peer, link] : links) link.owed.erase(ban.peer);
+  has_new_records = true;
+  records_at = std::min(records_at, turn.now.after(config.digest_delay_ms));
+}
+
+void State::Parts::on(Turn& turn, const Leave&) {
+  for (const auto& [peer, link] : links) {
+    if (link.is_greeted) turn.outbox.push_back(Send{peer, Goodbye{"leaving"}});
+  }
+  for (const auto& [peer, link] : links) turn.outbox.push_back(Close{peer, "leaving"});
+  links.clear();
+  is_leaving = true;
+}
+
+void State::Parts::on(Turn&, const BaseReached& reached) {
+  base = reached;
+  base_count = base.have.delta_count();
+}
+
+void State::Parts::on(Turn&, const Progress& news) {
+  progress = news;
+  if (!std::isfinite(progress.bits_per_byte)) progress.bits_per_byte = 0;
+}
+
+void State::Parts::on(Turn& turn, const AddAddress& seed) { dialling.add_seed(seed.address, turn.now); }
+
+void State::Parts::on(Turn&, const Wake&) {}
+
+// ---- Time ----------------------------------------------------------------------------------------------------
+
+void State::Parts::run_due(Turn& turn) {
+  run_links(turn);
+  for (Open& open : dialling.due(turn.now, rng)) turn.outbox.push_back(std::move(open));
+  if (pulls.expire(turn.now)) want_plan(turn.now);
+  if (plan_at <= turn.now) plan_pulls(turn);
+  for (const SnapshotTransfer::Ask& ask : transfer.next_requests(turn.now)) {
+    turn.outbox.push_back(Send{ask.peer, ask.request});
+  }
+}
+
+Instant State::Parts::earliest(Instant now) {
+  if (is_leaving) return never;
+  Instant next = std::min({digest_at, records_at, plan_at, dialling.next(), pulls.next(), transfer.next(now)});
+  for (const auto& [peer, link] : links) {
+    const Instant silent = failed_at(config, link.is_greeted ? link.heard_at : link.up_at);
+    next = std::min({next, link.heartbeat_at, silent});
+  }
+  return next;
+}
+
+// ---- The front door ------------------------------------------------------------------------------------------
+
+State::State(const StateOptions& options, Rng rng, Instant now)
+    : parts_(std::make_unique<Parts>(options, rng, now)) {}
+State::~State() = default;
+
+void State::handle(Input input, Instant now, std::vector<Output>& outbox) {
+  Turn turn{now, outbox};
+  if (parts_->is_leaving) {
+    if (const LinkUp* up = std::get_if<LinkUp>(&input)) outbox.push_back(Close{up->peer, "leaving"});
+    return;
+  }
+  std::visit([&](const auto& event) { parts_->on(turn, event); }, input);
+  if (!parts_->is_leaving) parts_->run_due(turn);
+  parts_->deadline = parts_->earliest(now);
+  assert(parts_->deadline > now);  // or the driver would wake us for ever
+}
+
+Instant State::next_deadline() const { return parts_->deadline; }
+
+SwarmView State::view(Instant now) const {
+  const Parts& parts = *parts_;
+  SwarmView view;
+  for (const auto& [peer, member] : parts.roster.members()) {
+    if (member.evidence.has_left) continue;
+    ++view.members;
+    const bool is_recent =
+        member.delta_at && now.ms - member.delta_at->ms < parts.config.origin_active_ms;
+    const bool is_alive = judge(member.evidence, parts.config, now) == MemberState::alive;
+    if (is_recent || is_alive) ++view.active_origins;
+  }
+  for (const auto& [peer, link] : parts.links) view.neighbours += link.is_greeted ? 1 : 0;
+  view.reference_norm = parts.reference.value();
+  view.deltas = parts.log.have().delta_count();
+  return view;
+}
+
+std::vector<MemberView> State::members(Instant now) const {
+  const Parts& parts = *parts_;
+  std::vector<MemberView> rows;
+  const MemberRecord& own = parts.options.self;
+  MemberView own_row;
+  own_row.id = parts.self;
+  own_row.name = own.name;
+  own_row.address = own.addresses.empty() ? "" : own.addresses.front();
+  own_row.is_self = true;
+  own_row.software = parts.options.software;
+  own_row.step = parts.progress.step;
+  own_row.bits_per_byte = parts.progress.bits_per_byte;
+  own_row.deltas = parts.log.count_of(parts.self);
+  own_row.base_hash = parts.base.hash;
+  own_row.base_count = parts.base_count;
+  rows.push_back(own_row);
+  for (const auto& [peer, member] : parts.roster.members()) {
+    MemberView row;
+    row.id = peer;
+    row.name = member.record.name;
+    row.address = !member.record.addresses.empty() ? member.record.addresses.front() : member.link_address;
+    row.state = judge(member.evidence, parts.config, now);
+    row.is_linked = member.evidence.is_linked;
+    row.rtt_ms = member.rtt_ms;
+    row.score = parts.scores.at(peer, now);
+    row.software = member.software;
+    row.step = member.step;
+    row.bits_per_byte = member.bits_per_byte;
+    if (member.delta_at) row.last_delta_age_ms = now.ms - member.delta_at->ms;
+    row.deltas = parts.log.count_of(peer);
+    row.lost_reason = row.is_linked ? "" : member.lost_reason;
+    row.base_hash = member.base_hash;
+    row.base_count = member.base_count;
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+const Counters& State::counters() const {
+  parts_->counters.held = parts_->held.size();
+  return parts_->counters;
+}
+
+const VersionVector& State::have() const { return parts_->log.have(); }
+
+std::vector<std::pair<DeltaKey, DeltaSummary>> State::held() const { return parts_->held.list(); }
+
+bool State::is_member(const PublicKey& key) const { return parts_->roster.is_member(key); }
+
+}  // namespace starling::swarm

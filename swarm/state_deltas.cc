@@ -1,0 +1,287 @@
+// Deltas: publication, acceptance, pulls, snapshots.
+#include <algorithm>
+#include <cassert>
+#include <cstdio>
+
+#include "swarm/state_parts.h"
+
+namespace starling::swarm {
+namespace {
+
+std::string three_digits(double value) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.3g", value);
+  return text.data();
+}
+
+}  // namespace
+
+void State::Parts::want_plan(Instant now) {
+  plan_at = std::min(plan_at, std::max(now, planned_at.after(pull_gather_ms)));
+}
+
+void State::Parts::changed(Instant now) {
+  digest_at = std::min(digest_at, now.after(config.digest_delay_ms));
+  want_plan(now);
+}
+
+// ---- Publication and acceptance ------------------------------------------------------------------------------
+
+void State::Parts::on(Turn& turn, const Publish& publish) {
+  const DeltaKey key{{self, publish.header.epoch}, publish.header.seq};
+  assert(publish.header.origin == options.self.membership.identity);
+  assert(key.seq > 0 && publish.frame != nullptr);
+  log.add(key, {short_hash(publish.header.payload_hash), static_cast<uint32_t>(publish.frame->size()),
+                publish.summary.norm});
+  turn.outbox.push_back(Store{key, publish.frame});
+  for (const auto& [peer, link] : links) {
+    if (link.is_greeted) turn.outbox.push_back(SendFrame{peer, key, publish.frame});
+  }
+  ++counters.published;
+  reference.add(publish.summary.raw_norm);
+  release_held(turn);
+  changed(turn.now);
+}
+
+void State::Parts::on(Turn& turn, const ReceivedDelta& received) {
+  const auto found = links.find(received.from);
+  if (found == links.end()) return;  // was under way when we closed the link
+  if (!found->second.is_greeted) {
+    return drop(turn, received.from, DropReason::unexpected, penalty_of(DropReason::unexpected));
+  }
+  found->second.heard_at = turn.now;
+  if (Member* const sender = roster.find(received.from)) sender->evidence.heard_at = turn.now;
+  const DeltaKey key{{peer_id_of(received.header.origin), received.header.epoch}, received.header.seq};
+  if (is_admissible(turn, received, key)) admit(turn, received, key);
+}
+
+// Everything that can be said without looking at norms; what is refused has changed nothing.
+bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, const DeltaKey& key) {
+  const PeerId& from = received.from;
+  const PeerId& origin = key.stream.origin;
+  const auto refuse = [&](DropReason reason) {
+    const std::string text(drop_reason_name(reason));
+    turn.outbox.push_back(Notice{Notice::Kind::delta_refused, origin, text, key, received.summary.norm});
+    drop(turn, from, reason, penalty_of(reason));
+    return false;
+  };
+  if (key.seq == 0 || received.header.kind != FrameKind::delta) return refuse(DropReason::malformed);
+  if (roster.is_banned(origin)) return refuse(DropReason::revoked);
+  if (!roster.is_member(origin)) {  // its record is on the way; the delta is pulled then
+    drop(turn, from, DropReason::not_a_member, 0);
+    return false;
+  }
+  if (received.header.fingerprint != options.fingerprint) return refuse(DropReason::wrong_fingerprint);
+  const bool is_own = origin == self && key.stream.epoch >= options.self.epoch;
+  const DeltaLog::Standing standing = log.standing(key, short_hash(received.header.payload_hash));
+  const bool is_stranger_in_own_name = is_own && standing != DeltaLog::Standing::duplicate;
+  if (standing == DeltaLog::Standing::equivocation || is_stranger_in_own_name) {
+    const int penalty = penalty_of(DropReason::equivocation);
+    const std::string reason = is_own ? "our identity is in use elsewhere" : "two deltas with one number";
+    turn.outbox.push_back(Notice{Notice::Kind::equivocation, origin, reason, key, received.summary.norm});
+    if (Member* const member = roster.find(origin)) member->has_equivocated = true;
+    drop(turn, from, DropReason::equivocation, from == origin ? penalty : 0);
+    if (from != origin && origin != self) blame(turn, origin, DropReason::equivocation, penalty);
+    return false;
+  }
+  if (standing == DeltaLog::Standing::duplicate || transfer.is_installing(key)) {
+    ++counters.duplicates;
+    pulls.arrived(key);
+    return false;
+  }
+  if (standing == DeltaLog::Standing::too_far || standing == DeltaLog::Standing::no_room) {
+    drop(turn, from, DropReason::too_far_ahead, 0);
+    return false;
+  }
+  Member* const member = roster.find(origin);
+  if (member != nullptr && !pulls.is_asked(key) && !member->pushes.take(turn.now)) {
+    drop_for_rate(turn, from);
+    return false;
+  }
+  return true;
+}
+
+void State::Parts::admit(Turn& turn, const ReceivedDelta& received, const DeltaKey& key) {
+  const PeerId& origin = key.stream.origin;
+  const DeltaSummary& summary = received.summary;
+  const Verdict verdict = judge(summary, reference, config);
+  if (verdict == Verdict::refuse) {
+    const std::string text(drop_reason_name(DropReason::bad_norm));
+    turn.outbox.push_back(Notice{Notice::Kind::delta_refused, origin, text, key, summary.norm});
+    pulls.put_off(key, turn.now);
+    return drop(turn, received.from, DropReason::bad_norm, penalty_of(DropReason::bad_norm));
+  }
+  if (verdict == Verdict::hold && held.size() >= config.held_max) {
+    pulls.put_off(key, turn.now);
+    return drop(turn, received.from, DropReason::norm_too_large, 0);
+  }
+  log.add(key, {short_hash(received.header.payload_hash), static_cast<uint32_t>(received.frame->size()),
+                summary.norm});
+  pulls.arrived(key);
+  turn.outbox.push_back(Store{key, received.frame});
+  if (Member* const member = roster.find(origin)) {
+    member->delta_at = turn.now;
+    if (key.stream.epoch >= member->record.epoch) member->evidence.heard_at = turn.now;
+  }
+  if (verdict == Verdict::hold) {
+    held.add(key, summary);
+    const std::string reason = "norm " + three_digits(summary.norm) + " is over " +
+                               three_digits(config.reference_factor) + " times the reference " +
+                               three_digits(reference.value());
+    turn.outbox.push_back(Notice{Notice::Kind::delta_held, origin, reason, key, summary.norm});
+  } else {
+    accept(turn, key, summary, received.frame);
+    release_held(turn);
+  }
+  changed(turn.now);
+}
+
+void State::Parts::accept(Turn& turn, const DeltaKey& key, const DeltaSummary& summary,
+                          const SharedBytes& frame) {
+  turn.outbox.push_back(Deliver{key, summary, frame});
+  turn.outbox.push_back(Notice{Notice::Kind::delta_accepted, key.stream.origin, {}, key, summary.norm});
+  ++counters.accepted;
+  reference.add(summary.raw_norm);
+}
+
+void State::Parts::release_held(Turn& turn) {
+  // What a snapshot that is being installed contains must not be added a second time.
+  const bool is_installing = transfer.phase() == SnapshotTransfer::Phase::installing;
+  const VersionVector nothing;
+  const VersionVector& skip = is_installing ? transfer.offer().have : nothing;
+  while (const auto released = held.take(reference.bound(), skip)) {
+    accept(turn, released->first, released->second, nullptr);
+  }
+}
+
+void State::Parts::on(Turn&, const Forgotten& forgotten) { log.forget(forgotten.keys); }
+
+// ---- Pulls ---------------------------------------------------------------------------------------------------
+
+std::vector<PullSource> State::Parts::sources() const {
+  std::vector<PullSource> sources;
+  for (const auto& [peer, link] : links) {
+    if (link.is_greeted) sources.push_back({peer, &link.have});
+  }
+  return sources;
+}
+
+void State::Parts::plan_pulls(Turn& turn) {
+  plan_at = never;
+  planned_at = turn.now;
+  const auto is_wanted = [this](const DeltaKey& key) {
+    const Stream& stream = key.stream;
+    if (roster.is_banned(stream.origin) || transfer.is_coming(key)) return false;
+    if (stream.origin == self) return stream.epoch < options.self.epoch;
+    return roster.is_member(stream.origin);
+  };
+  for (auto& [peer, keys] : pulls.plan(log.have(), sources(), is_wanted, turn.now)) {
+    turn.outbox.push_back(Send{peer, Pull{std::move(keys)}});
+  }
+  consider_snapshots(turn);
+}
+
+void State::Parts::take(Turn& turn, const PeerId& from, const Pull& pull) {
+  Link& link = links.at(from);
+  bool is_folded = false;
+  for (const DeltaKey& key : pull.keys) {
+    if (!log.have().contains(key)) continue;
+    if (!log.is_served(key)) {
+      is_folded = true;
+      continue;
+    }
+    if (!link.served.take(turn.now)) return drop_for_rate(turn, from);
+    turn.outbox.push_back(SendStored{from, key});
+  }
+  if (is_folded && !snapshots.empty()) turn.outbox.push_back(Send{from, snapshots.back()});
+}
+
+// ---- Snapshots -----------------------------------------------------------------------------------------------
+
+void State::Parts::on(Turn&, const SnapshotAvailable& available) {
+  if (available.offer.size == 0 || available.offer.size > snapshot_size_max) return;
+  snapshots.push_back(available.offer);
+  if (snapshots.size() > served_snapshots_max) snapshots.pop_front();
+}
+
+void State::Parts::take(Turn& turn, const PeerId& from, const SnapshotOffer& offer) {
+  if (offer.size == 0 || offer.size > snapshot_size_max) {
+    return drop(turn, from, DropReason::oversized, penalty_of(DropReason::oversized));
+  }
+  if (log.have().missing_from(offer.have, 1).empty()) return;  // it came from elsewhere meanwhile
+  offers[from] = offer;
+  pulls.not_served(from, offer.have, turn.now);
+  transfer.add_source(offer, from);
+  want_plan(turn.now);
+}
+
+// More than half of our neighbours, the sender among them, tell of everything that the snapshot claims to contain: a
+// single liar cannot make us replace our base by inventing deltas that only its snapshot has.
+bool State::Parts::is_vouched(const SnapshotOffer& offer) const {
+  size_t neighbours = 0, witnesses = 0;
+  for (const auto& [peer, link] : links) {
+    if (!link.is_greeted) continue;
+    ++neighbours;
+    witnesses += link.have.missing_from(offer.have, 1).empty() ? 1 : 0;
+  }
+  return 2 * witnesses > neighbours;
+}
+
+void State::Parts::consider_snapshots(Turn& turn) {
+  const std::vector<PullSource> asked = sources();
+  const SnapshotOffer* best = nullptr;
+  PeerId sender;
+  for (const auto& [peer, offer] : offers) {
+    if (!transfer.is_welcome(offer, turn.now) || log.have().missing_from(offer.have, 1).empty()) continue;
+    if (!pulls.is_exhausted(offer.have, asked) || !is_vouched(offer)) continue;
+    if (best != nullptr && offer.have.delta_count() <= best->have.delta_count()) continue;
+    best = &offer;
+    sender = peer;
+  }
+  if (best == nullptr) return;
+  transfer.begin(*best, sender);
+  for (const auto& [peer, offer] : offers) transfer.add_source(offer, peer);
+}
+
+void State::Parts::take(Turn& turn, const PeerId& from, const ChunkRequest& request) {
+  for (const SnapshotOffer& offer : snapshots) {
+    if (offer.file_hash != request.file_hash) continue;
+    if (uint64_t{request.index} * chunk_size_max >= offer.size) {
+      return drop(turn, from, DropReason::malformed, penalty_of(DropReason::malformed));
+    }
+    turn.outbox.push_back(SendChunk{from, request.file_hash, request.index});
+    return;
+  }
+}
+
+void State::Parts::take(Turn& turn, const PeerId& from, const Chunk& chunk) {
+  switch (transfer.take(from, chunk)) {
+    case SnapshotTransfer::Taken::save:
+      turn.outbox.push_back(SaveChunk{chunk.file_hash, chunk.index, chunk.bytes});
+      return;
+    case SnapshotTransfer::Taken::late: return;
+    case SnapshotTransfer::Taken::unexpected:
+      return drop(turn, from, DropReason::unexpected, penalty_of(DropReason::unexpected));
+    case SnapshotTransfer::Taken::malformed:
+      return drop(turn, from, DropReason::malformed, penalty_of(DropReason::malformed));
+  }
+}
+
+void State::Parts::on(Turn& turn, const ChunkSaved& saved) {
+  if (transfer.saved(saved, turn.now)) turn.outbox.push_back(InstallSnapshot{transfer.offer()});
+  want_plan(turn.now);
+}
+
+void State::Parts::on(Turn& turn, const SnapshotInstalled& installed) {
+  if (transfer.phase() != SnapshotTransfer::Phase::installing) return;
+  transfer.installed(installed.ok, turn.now);
+  if (installed.ok) {
+    log.merge(transfer.offer().have);
+    held.forget(transfer.offer().have);
+    changed(turn.now);
+  }
+  release_held(turn);
+  want_plan(turn.now);
+}
+
+}  // namespace starling::swarm

@@ -1,0 +1,334 @@
+// Links: greeting, members, heartbeats, loss.
+#include <algorithm>
+
+#include "swarm/codec.h"
+#include "swarm/state_parts.h"
+
+namespace starling::swarm {
+namespace {
+
+std::string hex_start(const std::array<uint8_t, 16>& bytes) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  constexpr size_t shown = 4;  // bytes
+  std::string text;
+  for (size_t i = 0; i < shown; ++i) {
+    text += digits[bytes[i] >> 4];
+    text += digits[bytes[i] & 15];
+  }
+  return text;
+}
+
+std::string range(uint32_t min, uint32_t max) {
+  return min == max ? std::to_string(min) : std::to_string(min) + " to " + std::to_string(max);
+}
+
+// What people read must fit the message that might carry it.
+std::string cut(std::string text) {
+  if (text.size() > reason_size_max) text.resize(reason_size_max);
+  return text;
+}
+
+}  // namespace
+
+// ---- Up and down ---------------------------------------------------------------------------------------------
+
+void State::Parts::on(Turn& turn, const LinkUp& up) {
+  if (links.contains(up.peer)) lose_link(turn, up.peer, "replaced by a newer link");
+  dialling.linked(up.peer, up.address, up.dialled);
+  const bool is_crowded = links.size() >= config.members_max + spare_links_max;
+  Link& link = links.emplace(up.peer, Link(config, up.address, turn.now)).first->second;
+  if (up.peer == self) return close_link(turn, up.peer, "that address is our own");
+  if (roster.is_banned(up.peer)) return close_link(turn, up.peer, "banned here");
+  if (is_crowded) return close_link(turn, up.peer, "too many links");
+  const Instant refused_until = scores.refused_until(up.peer);
+  if (refused_until > turn.now) {
+    const int64_t seconds = (refused_until.ms - turn.now.ms + 999) / 1000;
+    return close_link(turn, up.peer, "refused for " + std::to_string(seconds) + " s more: it misbehaved");
+  }
+  send_hello(turn, up.peer);
+  link.heartbeat_at = turn.now.after(config.heartbeat_interval_ms);
+}
+
+void State::Parts::on(Turn& turn, const LinkDown& down) {
+  if (links.contains(down.peer)) lose_link(turn, down.peer, cut(down.reason));
+}
+
+void State::Parts::on(Turn& turn, const DialFailed& failed) {
+  for (const PeerId& peer : dialling.failed(failed.address, turn.now, rng)) {
+    Member* const member = roster.find(peer);
+    if (member == nullptr || member->evidence.is_linked) continue;
+    member->lost_reason = cut(failed.address + ": " + failed.reason);
+  }
+}
+
+void State::Parts::close_link(Turn& turn, const PeerId& peer, const std::string& reason) {
+  turn.outbox.push_back(Close{peer, reason});
+  lose_link(turn, peer, reason);
+}
+
+void State::Parts::lose_link(Turn& turn, const PeerId& peer, const std::string& reason) {
+  const bool was_greeted = links.at(peer).is_greeted;
+  links.erase(peer);
+  offers.erase(peer);
+  pulls.lost(peer, turn.now);
+  transfer.lose_source(peer);
+  want_plan(turn.now);
+  dialling.unlinked(peer, scores.refused_until(peer), turn.now, rng);
+  if (Member* const member = roster.find(peer)) {
+    member->lost_reason = reason;
+    member->evidence.is_linked = false;
+    member->evidence.was_lost = !member->evidence.has_left;
+  }
+  if (was_greeted) turn.outbox.push_back(Notice{Notice::Kind::peer_lost, peer, reason, {}, 0});
+}
+
+// ---- Messages ------------------------------------------------------------------------------------------------
+
+bool State::Parts::is_in_order(Turn& turn, Link& link, const ReceivedMessage& received) {
+  const FrameHeader& header = received.header;
+  const Member* const member = roster.find(received.from);
+  const uint64_t known_epoch = std::max(link.epoch, member != nullptr ? member->record.epoch : 0);
+  if (header.epoch < known_epoch) {
+    drop(turn, received.from, DropReason::replayed, penalty_of(DropReason::replayed));
+    const bool is_greeting = std::holds_alternative<Hello>(received.message);
+    if (is_greeting && links.contains(received.from) && !link.is_greeted) {
+      close_link(turn, received.from,
+                 "its boot number " + std::to_string(header.epoch) + " is behind " +
+                     std::to_string(known_epoch) + ", which we have seen: its directory is an old copy");
+    }
+    return false;
+  }
+  if (header.epoch > link.epoch) {
+    link.epoch = header.epoch;
+    link.window = ReplayWindow();
+  }
+  switch (link.window.take(header.seq)) {
+    case ReplayWindow::Verdict::fresh: break;
+    case ReplayWindow::Verdict::seen:  // a network may deliver twice: no fault of the peer's
+      drop(turn, received.from, DropReason::replayed, 0);
+      return false;
+    case ReplayWindow::Verdict::too_old:
+      drop(turn, received.from, DropReason::replayed, penalty_of(DropReason::replayed));
+      return false;
+  }
+  link.heard_at = turn.now;
+  if (!link.control.take(turn.now)) {
+    drop_for_rate(turn, received.from);
+    return false;
+  }
+  return true;
+}
+
+void State::Parts::on(Turn& turn, const ReceivedMessage& received) {
+  const auto found = links.find(received.from);
+  if (found == links.end()) return;  // was under way when we closed the link
+  Link& link = found->second;
+  if (!is_in_order(turn, link, received)) return;
+  if (!std::holds_alternative<Hello>(received.message)) {
+    if (!link.is_greeted) {
+      return drop(turn, received.from, DropReason::unexpected, penalty_of(DropReason::unexpected));
+    }
+    link.is_met = true;
+    if (Member* const member = roster.find(received.from)) member->evidence.heard_at = turn.now;
+  }
+  std::visit([&](const auto& message) { take(turn, received.from, message); }, received.message);
+}
+
+void State::Parts::take(Turn& turn, const PeerId& from, const Hello& hello) {
+  if (peer_id_of(hello.self.membership.identity) != from) {
+    drop(turn, from, DropReason::malformed, penalty_of(DropReason::malformed));
+    if (links.contains(from)) close_link(turn, from, "its record is another member's");
+    return;
+  }
+  switch (learn(turn, hello.self, from)) {
+    case Roster::Learned::known:
+    case Roster::Learned::added:
+    case Roster::Learned::renewed: break;
+    case Roster::Learned::forged:
+      drop(turn, from, DropReason::bad_signature, penalty_of(DropReason::bad_signature));
+      if (links.contains(from)) close_link(turn, from, "its record is not authentic");
+      return;
+    case Roster::Learned::full:
+      return close_link(turn, from, "no room: " + std::to_string(config.members_max) + " members are known");
+    case Roster::Learned::banned: return close_link(turn, from, "banned here");
+  }
+  if (std::max(hello.version_min, protocol_version_min) >
+      std::min(hello.version_max, protocol_version_max)) {
+    return close_link(turn, from,
+                      "no common protocol version: theirs " + range(hello.version_min, hello.version_max) +
+                          ", ours " + range(protocol_version_min, protocol_version_max));
+  }
+  if (hello.fingerprint != options.fingerprint) {
+    return close_link(turn, from,
+                      "different model (theirs " + hex_start(hello.fingerprint) + ", ours " +
+                          hex_start(options.fingerprint) + ")");
+  }
+  Member* const member = roster.find(from);
+  if (member == nullptr) return;
+  member->software = hello.software;
+  if (!links.at(from).is_greeted) greet(turn, from);
+}
+
+void State::Parts::greet(Turn& turn, const PeerId& peer) {
+  Link& link = links.at(peer);
+  Member& member = *roster.find(peer);
+  link.is_greeted = true;
+  dialling.greeted(peer);
+  member.evidence.has_left = false;
+  member.evidence.is_linked = true;
+  member.evidence.was_lost = false;
+  member.evidence.heard_at = turn.now;
+  member.link_address = link.address;
+  member.lost_reason.clear();
+  turn.outbox.push_back(Notice{Notice::Kind::peer_joined, peer, {}, {}, 0});
+  owe_all(peer, link);
+  send_owed(turn, peer, link);
+  send_heartbeat(turn, peer, link);
+  want_plan(turn.now);
+}
+
+Roster::Learned State::Parts::learn(Turn& turn, const MemberRecord& record, const PeerId& from) {
+  const Roster::Learned learned = roster.learn(record, turn.now);
+  if (learned != Roster::Learned::added && learned != Roster::Learned::renewed) return learned;
+  const PeerId peer = peer_id_of(record.membership.identity);
+  dialling.set_member(peer, record.left ? std::vector<std::string>{} : record.addresses, turn.now, rng);
+  for (auto& [other, link] : links) {
+    if (link.is_greeted && other != from && other != peer) link.owed.insert(peer);
+  }
+  has_new_records = has_new_records || from != self;
+  records_at = std::min(records_at, turn.now.after(config.digest_delay_ms));
+  want_plan(turn.now);  // its deltas may be taken now
+  return learned;
+}
+
+void State::Parts::take(Turn& turn, const PeerId& from, const Members& members) {
+  for (const MemberRecord& record : members.records) {
+    if (learn(turn, record, from) != Roster::Learned::forged) continue;
+    return drop(turn, from, DropReason::bad_signature, penalty_of(DropReason::bad_signature));
+  }
+}
+
+void State::Parts::take(Turn& turn, const PeerId& from, const Heartbeat& heartbeat) {
+  Link& link = links.at(from);
+  Member* const member = roster.find(from);
+  if (member == nullptr) return;
+  link.echo_ms = heartbeat.sent_ms;
+  link.echo_at = turn.now;
+  link.have = heartbeat.have;
+  constexpr uint64_t plausible_ms = 600000;
+  const auto now_ms = static_cast<uint64_t>(turn.now.ms);
+  const bool is_echo = heartbeat.echo_ms != 0 && heartbeat.echo_ms <= now_ms;
+  if (is_echo && heartbeat.echo_delay_ms <= now_ms - heartbeat.echo_ms) {
+    const uint64_t rtt_ms = now_ms - heartbeat.echo_ms - heartbeat.echo_delay_ms;
+    const auto measured = static_cast<double>(rtt_ms);
+    // Smoothed by an eighth, as TCP does (RFC 6298).
+    if (rtt_ms <= plausible_ms) {
+      member->rtt_ms = member->rtt_ms < 0 ? measured : member->rtt_ms + (measured - member->rtt_ms) / 8;
+    }
+  }
+  member->step = heartbeat.step;
+  member->bits_per_byte = heartbeat.bits_per_byte;
+  member->base_hash = heartbeat.base_hash;
+  member->base_count = heartbeat.base_count;
+  if (!log.have().missing_from(heartbeat.have, 1).empty()) want_plan(turn.now);
+  // Equal sets of deltas, all of them in both bases: then the bases must be equal too.
+  const bool is_comparable = heartbeat.base_hash != Digest{} && base.hash != Digest{} &&
+                             heartbeat.have == log.have() && base.have == log.have() &&
+                             heartbeat.base_count == base_count && held.size() == 0;
+  if (!is_comparable || heartbeat.base_hash == base.hash) return;
+  if (turn.now.ms - diverged_interval_ms < link.diverged_at.ms) return;
+  link.diverged_at = turn.now;
+  const std::string reason = "its base differs from ours after the same " + std::to_string(base_count) + " deltas";
+  turn.outbox.push_back(Notice{Notice::Kind::diverged, from, reason, {}, 0});
+}
+
+void State::Parts::take(Turn& turn, const PeerId& from, const Goodbye& goodbye) {
+  if (Member* const member = roster.find(from)) member->evidence.has_left = true;
+  dialling.set_member(from, {}, turn.now, rng);
+  close_link(turn, from, cut("left: " + goodbye.reason));
+}
+
+// ---- Sending -------------------------------------------------------------------------------------------------
+
+void State::Parts::send_hello(Turn& turn, const PeerId& peer) {
+  Hello hello;
+  hello.fingerprint = options.fingerprint;
+  hello.software = options.software;
+  hello.self = options.self;
+  turn.outbox.push_back(Send{peer, std::move(hello)});
+}
+
+void State::Parts::owe_all(const PeerId& peer, Link& link) {
+  for (const auto& [other, member] : roster.members()) {
+    if (other != peer) link.owed.insert(other);
+  }
+}
+
+void State::Parts::send_owed(Turn& turn, const PeerId& peer, Link& link) {
+  Members members;
+  for (const PeerId& other : link.owed) {
+    const Member* const member = roster.find(other);
+    if (member == nullptr) continue;
+    members.records.push_back(member->record);
+    if (members.records.size() < members_per_message_max) continue;
+    turn.outbox.push_back(Send{peer, std::move(members)});
+    members = Members();
+  }
+  link.owed.clear();
+  if (!members.records.empty()) turn.outbox.push_back(Send{peer, std::move(members)});
+}
+
+void State::Parts::send_heartbeat(Turn& turn, const PeerId& peer, Link& link) {
+  Heartbeat heartbeat;
+  heartbeat.sent_ms = static_cast<uint64_t>(turn.now.ms);
+  heartbeat.echo_ms = link.echo_ms;
+  if (link.echo_ms != 0) heartbeat.echo_delay_ms = static_cast<uint64_t>(turn.now.ms - link.echo_at.ms);
+  heartbeat.step = progress.step;
+  heartbeat.bits_per_byte = progress.bits_per_byte;
+  heartbeat.is_learning = progress.is_learning;
+  heartbeat.base_hash = base.hash;
+  heartbeat.base_count = base_count;
+  for (const auto& [stream, seen] : log.have().streams()) {
+    if (heartbeat.have.streams().size() >= streams_per_message_max) break;
+    heartbeat.have.set(stream, seen);
+  }
+  turn.outbox.push_back(Send{peer, std::move(heartbeat)});
+  // Between 90 and 110 % of the interval, so that the swarm's heartbeats do not fall in step.
+  const int64_t interval_ms = config.heartbeat_interval_ms;
+  const auto spread = static_cast<uint64_t>(interval_ms / 5 + 1);
+  const int64_t delay_ms = interval_ms - interval_ms / 10 + static_cast<int64_t>(rng.below(spread));
+  link.heartbeat_at = turn.now.after(std::max<int64_t>(1, delay_ms));
+}
+
+void State::Parts::run_links(Turn& turn) {
+  std::vector<std::pair<PeerId, std::string>> silent;
+  for (const auto& [peer, link] : links) {
+    const Instant since = link.is_greeted ? link.heard_at : link.up_at;
+    if (failed_at(config, since) > turn.now) continue;
+    const std::string seconds = std::to_string((turn.now.ms - since.ms) / 1000);
+    silent.emplace_back(peer, link.is_greeted ? "silent for " + seconds + " s" : "no greeting for " + seconds + " s");
+  }
+  for (const auto& [peer, reason] : silent) close_link(turn, peer, reason);
+  const bool is_digest = digest_at <= turn.now;
+  if (is_digest) digest_at = never;
+  for (auto& [peer, link] : links) {
+    const bool is_due = link.heartbeat_at <= turn.now;
+    if (is_due && !link.is_met) send_hello(turn, peer);
+    if (is_due && !link.is_greeted) link.heartbeat_at = turn.now.after(config.heartbeat_interval_ms);
+    if (!link.is_greeted || !(is_due || is_digest)) continue;
+    if (is_due && ++link.heartbeat_count % members_refresh_heartbeats == 0) {
+      owe_all(peer, link);
+      send_owed(turn, peer, link);
+    }
+    send_heartbeat(turn, peer, link);
+  }
+  if (records_at > turn.now) return;
+  records_at = never;
+  for (auto& [peer, link] : links) {
+    if (!link.owed.empty()) send_owed(turn, peer, link);
+  }
+  if (has_new_records) turn.outbox.push_back(SaveMembers{roster.records()});
+  has_new_records = false;
+}
+
+}  // namespace starling::swarm

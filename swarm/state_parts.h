@@ -1,0 +1,123 @@
+#pragma once
+// The state's inside, shared by state.cc (inputs, time, views), state_links.cc (links, greeting, members, heartbeats)
+// and state_deltas.cc (deltas, pulls, snapshots). Nothing else includes it.
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "swarm/accept.h"
+#include "swarm/delta_log.h"
+#include "swarm/dialling.h"
+#include "swarm/link.h"
+#include "swarm/pulls.h"
+#include "swarm/roster.h"
+#include "swarm/score.h"
+#include "swarm/snapshot_transfer.h"
+#include "swarm/state.h"
+
+namespace starling::swarm {
+
+inline constexpr uint32_t members_refresh_heartbeats = 15;  // then all records are sent again
+inline constexpr int64_t pull_gather_ms = 100;              // pulls go out at most this often
+inline constexpr int64_t diverged_interval_ms = 60000;      // one notice per peer
+inline constexpr size_t served_snapshots_max = 3;           // as many as the driver keeps
+inline constexpr size_t spare_links_max = 16;               // links beyond members_max, until their Hello is refused
+
+// One call of handle().
+struct Turn {
+  Instant now;
+  std::vector<Output>& outbox;
+};
+
+struct State::Parts {
+  Parts(const StateOptions& given, Rng generator, Instant now);
+
+  // state.cc
+  void on(Turn& turn, const ReceivedRefused& refused);
+  void on(Turn& turn, const Recovered& recovered);
+  void on(Turn& turn, const Ban& ban);
+  void on(Turn& turn, const Leave& leave);
+  void on(Turn& turn, const BaseReached& reached);
+  void on(Turn& turn, const Progress& news);
+  void on(Turn& turn, const AddAddress& seed);
+  void on(Turn& turn, const Wake& wake);
+  void drop(Turn& turn, const PeerId& from, DropReason reason, int penalty);
+  void drop_for_rate(Turn& turn, const PeerId& from);
+  void blame(Turn& turn, const PeerId& peer, DropReason reason, int penalty);
+  void run_due(Turn& turn);
+  Instant earliest(Instant now);
+
+  // state_links.cc
+  void on(Turn& turn, const LinkUp& up);
+  void on(Turn& turn, const LinkDown& down);
+  void on(Turn& turn, const DialFailed& failed);
+  void on(Turn& turn, const ReceivedMessage& received);
+  void take(Turn& turn, const PeerId& from, const Hello& hello);
+  void take(Turn& turn, const PeerId& from, const Members& members);
+  void take(Turn& turn, const PeerId& from, const Heartbeat& heartbeat);
+  void take(Turn& turn, const PeerId& from, const Goodbye& goodbye);
+  bool is_in_order(Turn& turn, Link& link, const ReceivedMessage& received);
+  void greet(Turn& turn, const PeerId& peer);
+  Roster::Learned learn(Turn& turn, const MemberRecord& record, const PeerId& from);
+  void close_link(Turn& turn, const PeerId& peer, const std::string& reason);
+  void lose_link(Turn& turn, const PeerId& peer, const std::string& reason);
+  void send_hello(Turn& turn, const PeerId& peer);
+  void send_owed(Turn& turn, const PeerId& peer, Link& link);
+  void send_heartbeat(Turn& turn, const PeerId& peer, Link& link);
+  void run_links(Turn& turn);
+  void owe_all(const PeerId& peer, Link& link);
+
+  // state_deltas.cc
+  void on(Turn& turn, const ReceivedDelta& received);
+  void on(Turn& turn, const Publish& publish);
+  void on(Turn& turn, const Forgotten& forgotten);
+  void on(Turn& turn, const SnapshotAvailable& available);
+  void on(Turn& turn, const SnapshotInstalled& installed);
+  void on(Turn& turn, const ChunkSaved& saved);
+  void take(Turn& turn, const PeerId& from, const Pull& pull);
+  void take(Turn& turn, const PeerId& from, const SnapshotOffer& offer);
+  void take(Turn& turn, const PeerId& from, const ChunkRequest& request);
+  void take(Turn& turn, const PeerId& from, const Chunk& chunk);
+  bool is_admissible(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
+  void admit(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
+  void accept(Turn& turn, const DeltaKey& key, const DeltaSummary& summary, const SharedBytes& frame);
+  void release_held(Turn& turn);
+  void plan_pulls(Turn& turn);
+  void consider_snapshots(Turn& turn);
+  bool is_vouched(const SnapshotOffer& offer) const;
+  std::vector<PullSource> sources() const;
+  void want_plan(Instant now);
+  void changed(Instant now);  // our vector grew: tell soon, and see what else is missing
+
+  StateOptions options;
+  const Config& config;  // of the options
+  Rng rng;
+  PeerId self;
+  Roster roster;
+  Dialling dialling;
+  Scores scores;
+  DeltaLog log;
+  ReferenceNorm reference;
+  HeldDeltas held;
+  Pulls pulls;
+  SnapshotTransfer transfer;
+  std::map<PeerId, Link> links;
+  std::map<PeerId, SnapshotOffer> offers;  // the last of each linked peer
+  std::deque<SnapshotOffer> snapshots;     // that we can serve; the newest last
+  BaseReached base;
+  uint64_t base_count = 0;
+  Progress progress;
+  Counters counters;
+  bool is_leaving = false;
+  bool has_new_records = false;  // not yet handed to the driver
+
+  Instant digest_at = never;
+  Instant records_at = never;
+  Instant plan_at = never;
+  Instant planned_at{INT64_MIN / 2};
+  Instant deadline = never;
+};
+
+}  // namespace starling::swarm
