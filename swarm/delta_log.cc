@@ -14,7 +14,8 @@ ShortHash short_hash(const Digest& payload_hash) {
 
 DeltaLog::Standing DeltaLog::standing(const DeltaKey& key, const ShortHash& hash) const {
   if (have_.contains(key)) {
-    // A delta that is folded into a snapshot left no hash behind: it can only be taken for the same one.
+    // A delta that is folded into a snapshot left no hash behind: it can only be taken for the same
+    // one.
     const auto found = entries_.find(key);
     const bool is_other = found != entries_.end() && found->second.hash != hash;
     return is_other ? Standing::equivocation : Standing::duplicate;

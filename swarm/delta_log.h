@@ -1,6 +1,7 @@
 #pragma once
-// What we have of the swarm's log, without the bytes: the version vector, and for every delta that the log on disk can
-// still serve its hash, size and norm. The frames themselves lie with the driver.
+// What we have of the swarm's log, without the bytes: the version vector, and for every delta that
+// the log on disk can still serve its hash, size and norm. The frames themselves lie with the
+// driver.
 #include <deque>
 #include <map>
 #include <span>
@@ -10,9 +11,10 @@
 
 namespace starling::swarm {
 
-inline constexpr size_t log_entries_max = 1u << 18;       // the oldest over it are no longer served
-inline constexpr size_t streams_per_origin_max = 256;     // boots of one member that had something to say
-inline constexpr size_t streams_max = 1024;               // as many as one heartbeat can tell of
+inline constexpr size_t log_entries_max = 1u << 18;  // the oldest over it are no longer served
+inline constexpr size_t streams_per_origin_max =
+    256;                                     // boots of one member that had something to say
+inline constexpr size_t streams_max = 1024;  // as many as one heartbeat can tell of
 
 using ShortHash = std::array<uint8_t, 16>;  // first half of a payload hash
 ShortHash short_hash(const Digest& payload_hash);

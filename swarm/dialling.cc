@@ -34,11 +34,11 @@ void Dialling::add_seed(const std::string& address, Instant now) {
   attempts_.emplace(Target{std::nullopt, address}, Attempt{.reached = {}, .due = now});
 }
 
-void Dialling::set_member(const PeerId& peer, const std::vector<std::string>& addresses, Instant now,
-                          Rng& rng) {
+void Dialling::set_member(const PeerId& peer, const std::vector<std::string>& addresses,
+                          Instant now, Rng& rng) {
   std::erase_if(attempts_, [&](const auto& item) {
-    const bool is_kept = std::find(addresses.begin(), addresses.end(), item.first.address) !=
-                         addresses.end();
+    const bool is_kept =
+        std::find(addresses.begin(), addresses.end(), item.first.address) != addresses.end();
     return item.first.expected == peer && !is_kept;
   });
   if (peer == self_) return;
@@ -75,7 +75,8 @@ void Dialling::unlinked(const PeerId& peer, Instant not_before, Instant now, Rng
   for (auto& [target, attempt] : attempts_) {
     if (!belongs(target, attempt, peer)) continue;
     pause(attempt, now, rng);
-    attempt.due = own_addresses_.contains(target.address) ? never : std::max(attempt.due, not_before);
+    attempt.due =
+        own_addresses_.contains(target.address) ? never : std::max(attempt.due, not_before);
   }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// Which addresses to dial and when: seeds for ever, members while they are not linked; one attempt at a time per
-// address, pauses that double with each failure, and a jitter so that a swarm that lost its power does not come back
-// in step.
+// Which addresses to dial and when: seeds for ever, members while they are not linked; one attempt
+// at a time per address, pauses that double with each failure, and a jitter so that a swarm that
+// lost its power does not come back in step.
 #include <map>
 #include <optional>
 #include <set>
@@ -16,7 +16,8 @@
 namespace starling::swarm {
 
 inline constexpr size_t seeds_max = 64;
-inline constexpr int64_t dial_timeout_ms = 30000;  // an attempt that was never answered counts as failed
+inline constexpr int64_t dial_timeout_ms =
+    30000;  // an attempt that was never answered counts as failed
 
 class Dialling {
  public:
@@ -24,7 +25,8 @@ class Dialling {
 
   void add_seed(const std::string& address, Instant now);
   // The member's addresses from now on; none: it is not dialled any more.
-  void set_member(const PeerId& peer, const std::vector<std::string>& addresses, Instant now, Rng& rng);
+  void set_member(const PeerId& peer, const std::vector<std::string>& addresses, Instant now,
+                  Rng& rng);
   void linked(const PeerId& peer, const std::string& address, bool dialled);
   void greeted(const PeerId& peer);  // the link is a good one: pauses start small again
   void unlinked(const PeerId& peer, Instant not_before, Instant now, Rng& rng);
@@ -43,8 +45,8 @@ class Dialling {
   struct Attempt {
     std::optional<PeerId> reached;  // a seed turned out to be this member
     bool is_under_way = false;
-    uint32_t failures = 0;          // in a row
-    Instant due = never;            // under way: when it counts as failed; else: when to dial
+    uint32_t failures = 0;  // in a row
+    Instant due = never;    // under way: when it counts as failed; else: when to dial
   };
   bool belongs(const Target& target, const Attempt& attempt, const PeerId& peer) const;
   void pause(Attempt& attempt, Instant now, Rng& rng) const;

@@ -11,8 +11,9 @@
 
 namespace starling::swarm {
 
-inline constexpr int64_t served_keys_per_s_max = 1024;      // deltas a peer may pull; burst twice this
-inline constexpr int64_t rate_penalty_interval_ms = 1000;   // a burst after a pause counts as one fault
+inline constexpr int64_t served_keys_per_s_max = 1024;  // deltas a peer may pull; burst twice this
+inline constexpr int64_t rate_penalty_interval_ms =
+    1000;  // a burst after a pause counts as one fault
 
 struct Link {
   Link(const Config& config, std::string remote, Instant now)
@@ -34,12 +35,12 @@ struct Link {
   Instant up_at;
   Instant heard_at;
   Instant rate_fault_at{INT64_MIN};
-  Instant heartbeat_at = never;   // our next one, or our Hello again
+  Instant heartbeat_at = never;  // our next one, or our Hello again
   uint32_t heartbeat_count = 0;
-  uint64_t echo_ms = 0;           // its clock, from its last heartbeat
-  Instant echo_at;                // when that came
-  VersionVector have;             // what it told of last
-  std::set<PeerId> owed;          // members whose records it has yet to get
+  uint64_t echo_ms = 0;   // its clock, from its last heartbeat
+  Instant echo_at;        // when that came
+  VersionVector have;     // what it told of last
+  std::set<PeerId> owed;  // members whose records it has yet to get
   Instant diverged_at{INT64_MIN};
 };
 

@@ -4,10 +4,14 @@ namespace starling::swarm {
 
 std::string_view member_state_name(MemberState state) {
   switch (state) {
-    case MemberState::alive: return "alive";
-    case MemberState::suspect: return "suspect";
-    case MemberState::left: return "left";
-    case MemberState::failed: return "failed";
+    case MemberState::alive:
+      return "alive";
+    case MemberState::suspect:
+      return "suspect";
+    case MemberState::left:
+      return "left";
+    case MemberState::failed:
+      return "failed";
   }
   return "unknown";
 }

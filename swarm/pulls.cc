@@ -11,8 +11,9 @@ bool is_in(const std::vector<PeerId>& peers, const PeerId& peer) {
   return std::find(peers.begin(), peers.end(), peer) != peers.end();
 }
 
-// What `source` has and we can take (the window of the version vector), as (distance, key): the oldest of every
-// stream come before the second oldest of any, so that one long stream starves nobody.
+// What `source` has and we can take (the window of the version vector), as (distance, key): the
+// oldest of every stream come before the second oldest of any, so that one long stream starves
+// nobody.
 std::vector<std::pair<uint64_t, DeltaKey>> offered(const VersionVector& mine,
                                                    const VersionVector& theirs, size_t each_max) {
   constexpr uint64_t window = 65;
@@ -94,13 +95,15 @@ Pulls::Asks Pulls::plan(const VersionVector& mine, const std::vector<PullSource>
       ++total;
     } else if (want.due <= now) {
       const auto found = mine.streams().find(key.stream);
-      ready.emplace_back(key.seq - (found == mine.streams().end() ? 0 : found->second.contiguous), key);
+      ready.emplace_back(key.seq - (found == mine.streams().end() ? 0 : found->second.contiguous),
+                         key);
     }
   }
   std::sort(ready.begin(), ready.end());
   const size_t in_flight_max = config_.pulls_in_flight_max;
   // No single peer may fill the flight with promises it does not keep.
-  const size_t share_max = sources.size() > 1 ? std::max<size_t>(1, in_flight_max / 2) : in_flight_max;
+  const size_t share_max =
+      sources.size() > 1 ? std::max<size_t>(1, in_flight_max / 2) : in_flight_max;
   Asks asks;
   for (const auto& [distance, key] : ready) {
     if (total >= in_flight_max) break;
@@ -176,7 +179,8 @@ bool Pulls::expire(Instant now) {
   return has_work;
 }
 
-bool Pulls::is_exhausted(const VersionVector& folded, const std::vector<PullSource>& sources) const {
+bool Pulls::is_exhausted(const VersionVector& folded,
+                         const std::vector<PullSource>& sources) const {
   for (const auto& [key, want] : wants_) {
     if (want.asked || !folded.contains(key)) continue;
     if (want.tried.empty() && want.rounds == 0) continue;

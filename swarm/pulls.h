@@ -1,6 +1,7 @@
 #pragma once
-// Which missing deltas are asked of whom: oldest first in every stream, spread over the peers that tell of them, a
-// bounded number at a time; an unanswered one is asked of someone else, and after all were asked, later again.
+// Which missing deltas are asked of whom: oldest first in every stream, spread over the peers that
+// tell of them, a bounded number at a time; an unanswered one is asked of someone else, and after
+// all were asked, later again.
 #include <functional>
 #include <map>
 #include <optional>
@@ -12,9 +13,11 @@
 
 namespace starling::swarm {
 
-inline constexpr size_t wants_max = 1024;             // missing deltas that we keep account of
-inline constexpr int64_t pull_retry_max_ms = 60000;   // longest pause before a delta is asked for again
-inline constexpr int64_t push_grace_ms = 500;         // its origin is our neighbour: it is probably on its way
+inline constexpr size_t wants_max = 1024;  // missing deltas that we keep account of
+inline constexpr int64_t pull_retry_max_ms =
+    60000;  // longest pause before a delta is asked for again
+inline constexpr int64_t push_grace_ms =
+    500;  // its origin is our neighbour: it is probably on its way
 
 // A peer that we are linked with and the deltas it says it has. Requires: `have` outlives the call.
 struct PullSource {
@@ -26,14 +29,15 @@ class Pulls {
  public:
   explicit Pulls(const Config& config) : config_(config) {}
 
-  // What to ask now, per peer. `is_wanted` refuses streams and keys that would not be taken. Sources in order of id.
+  // What to ask now, per peer. `is_wanted` refuses streams and keys that would not be taken.
+  // Sources in order of id.
   using Asks = std::map<PeerId, std::vector<DeltaKey>>;
   Asks plan(const VersionVector& mine, const std::vector<PullSource>& sources,
             const std::function<bool(const DeltaKey&)>& is_wanted, Instant now);
   bool is_asked(const DeltaKey& key) const;  // now or a while ago
   void arrived(const DeltaKey& key) { wants_.erase(key); }
-  void put_off(const DeltaKey& key, Instant now);    // it came and could not be taken now
-  void lost(const PeerId& peer, Instant now);        // the link is gone: others are asked at once
+  void put_off(const DeltaKey& key, Instant now);  // it came and could not be taken now
+  void lost(const PeerId& peer, Instant now);      // the link is gone: others are asked at once
   // `peer` answered that it has those of `folded` only in a snapshot.
   void not_served(const PeerId& peer, const VersionVector& folded, Instant now);
   // True: something timed out or may be asked again, so that plan() has work.
@@ -49,7 +53,7 @@ class Pulls {
     std::optional<PeerId> asked;  // of whom, since it is in flight
     Instant due;                  // asked: when we give up; else: not to be asked before
     std::vector<PeerId> tried;
-    uint32_t rounds = 0;          // times that everyone had been tried
+    uint32_t rounds = 0;  // times that everyone had been tried
   };
   void admit(const VersionVector& mine, const std::vector<PullSource>& sources,
              const std::function<bool(const DeltaKey&)>& is_wanted, Instant now);

@@ -1,6 +1,6 @@
 #pragma once
-// Which numbered frames of one sender were seen already: the highest and the 64 below it. Frames may overtake each
-// other within the window; what is older, or was seen, is a replay. Source: the
+// Which numbered frames of one sender were seen already: the highest and the 64 below it. Frames
+// may overtake each other within the window; what is older, or was seen, is a replay. Source: the
 // anti-replay window of IPsec (RFC 4303, section 3.4.3).
 #include <cstdint>
 

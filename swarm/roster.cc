@@ -11,7 +11,8 @@ Roster::Roster(const Config& config, const SwarmId& swarm, const MemberRecord& s
     : config_(config), swarm_(swarm), self_(peer_id_of(self.membership.identity)) {}
 
 size_t Roster::seated() const {
-  return 1 + static_cast<size_t>(std::count_if(members_.begin(), members_.end(), [](const auto& item) {
+  return 1 +
+         static_cast<size_t>(std::count_if(members_.begin(), members_.end(), [](const auto& item) {
            return !item.second.evidence.has_left;
          }));
 }
@@ -39,8 +40,14 @@ Roster::Learned Roster::learn(const MemberRecord& record, Instant now) {
   if (!is_authentic(record, swarm_)) return Learned::forged;
   const TokenRate pushes{.per_minute = config_.deltas_per_minute_max,
                          .burst = config_.deltas_per_minute_max};
-  Member added{.record = record, .evidence = {}, .software = {}, .lost_reason = "not met yet",
-               .link_address = {}, .base_hash = {}, .delta_at = {}, .pushes = TokenBucket(pushes, now)};
+  Member added{.record = record,
+               .evidence = {},
+               .software = {},
+               .lost_reason = "not met yet",
+               .link_address = {},
+               .base_hash = {},
+               .delta_at = {},
+               .pushes = TokenBucket(pushes, now)};
   added.evidence.has_left = record.left;
   added.evidence.known_since = now;
   members_.emplace(peer, std::move(added));

@@ -1,6 +1,6 @@
 #pragma once
-// Who belongs to the swarm, as far as we know: a full view of at most members_max members, what each said of itself
-// last, and what we saw of it.
+// Who belongs to the swarm, as far as we know: a full view of at most members_max members, what
+// each said of itself last, and what we saw of it.
 #include <map>
 #include <optional>
 #include <set>
@@ -14,7 +14,8 @@
 
 namespace starling::swarm {
 
-inline constexpr size_t records_per_seat_max = 4;  // those who left are remembered too: their deltas stay in the log
+inline constexpr size_t records_per_seat_max =
+    4;  // those who left are remembered too: their deltas stay in the log
 inline constexpr size_t banned_max = 1024;
 
 struct Member {
@@ -30,7 +31,7 @@ struct Member {
   uint64_t base_count = 0;
   std::optional<Instant> delta_at;  // its last delta arrived
   bool has_equivocated = false;
-  TokenBucket pushes;               // its deltas that came without being asked for
+  TokenBucket pushes;  // its deltas that came without being asked for
 };
 
 class Roster {
@@ -40,7 +41,8 @@ class Roster {
   enum class Learned : uint8_t { known, added, renewed, forged, full, banned };
   // Takes the record if it is authentic and newer than what we have.
   Learned learn(const MemberRecord& record, Instant now);
-  // Ends the membership here: no record and no delta of it is taken any more. False: no room in the list.
+  // Ends the membership here: no record and no delta of it is taken any more. False: no room in the
+  // list.
   bool ban(const PeerId& peer);
   bool is_banned(const PeerId& peer) const { return banned_.contains(peer); }
 

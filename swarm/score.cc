@@ -50,8 +50,8 @@ void Scores::make_room(Instant now) {
     at->second = decayed(at->second, now);
     const bool was_refused = best->second.refused_until > now;
     const bool is_refused = at->second.refused_until > now;
-    const bool is_better = is_refused == was_refused ? at->second.score > best->second.score
-                                                     : was_refused;
+    const bool is_better =
+        is_refused == was_refused ? at->second.score > best->second.score : was_refused;
     if (is_better) best = at;
   }
   entries_.erase(best);

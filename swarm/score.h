@@ -1,7 +1,7 @@
 #pragma once
-// What we think of each peer: 0 at first, lowered by its faults, drifting back to 0 by a tenth a minute. A peer that
-// falls below the floor is refused for ten minutes. Source: gossipsub v1.1 peer scores, simplified; figures are
-// guesses.
+// What we think of each peer: 0 at first, lowered by its faults, drifting back to 0 by a tenth a
+// minute. A peer that falls below the floor is refused for ten minutes. Source: gossipsub v1.1 peer
+// scores, simplified; figures are guesses.
 #include <cstdint>
 #include <map>
 
@@ -20,7 +20,8 @@ int penalty_of(DropReason reason);
 
 class Scores {
  public:
-  // True when this fault made the peer fall below the floor: it is refused from now on, for refusal_ms.
+  // True when this fault made the peer fall below the floor: it is refused from now on, for
+  // refusal_ms.
   bool lower(const PeerId& peer, int penalty, Instant now);
   double at(const PeerId& peer, Instant now) const;
   // Until when the peer is refused; not after `now`: it is welcome.

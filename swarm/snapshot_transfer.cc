@@ -119,8 +119,8 @@ bool SnapshotTransfer::saved(const ChunkSaved& saved, Instant now) {
     return false;
   }
   pieces_[saved.index] = Piece::done;
-  const bool is_whole = std::all_of(pieces_.begin(), pieces_.end(),
-                                    [](Piece piece) { return piece == Piece::done; });
+  const bool is_whole =
+      std::all_of(pieces_.begin(), pieces_.end(), [](Piece piece) { return piece == Piece::done; });
   if (is_whole) phase_ = Phase::installing;
   return is_whole;
 }
@@ -136,8 +136,9 @@ void SnapshotTransfer::installed(bool ok, Instant now) {
 
 void SnapshotTransfer::give_up(Instant now) {
   if (bad_files_.size() >= bad_files_max) {
-    bad_files_.erase(std::min_element(bad_files_.begin(), bad_files_.end(),
-                                      [](const auto& a, const auto& b) { return a.second < b.second; }));
+    bad_files_.erase(
+        std::min_element(bad_files_.begin(), bad_files_.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; }));
   }
   bad_files_[offer_.file_hash] = now.after(bad_file_pause_ms);
   phase_ = Phase::idle;
@@ -161,7 +162,8 @@ Instant SnapshotTransfer::next(Instant now) {
   Instant earliest = never;
   for (const auto& [index, pending] : pending_) earliest = std::min(earliest, pending.due);
   const bool has_room = pending_.size() < chunks_in_flight_max && !sources_.empty();
-  const bool has_missing = std::find(pieces_.begin(), pieces_.end(), Piece::missing) != pieces_.end();
+  const bool has_missing =
+      std::find(pieces_.begin(), pieces_.end(), Piece::missing) != pieces_.end();
   if (has_room && has_missing) earliest = std::min(earliest, pace_.ready_at(now));
   return earliest;
 }

@@ -1,6 +1,7 @@
 #pragma once
-// How a newcomer fetches a snapshot in chunks: a few in flight, from every peer that offers the same file; when the
-// last sender vanishes it waits for one that offers that file again. The driver saves chunks and installs the file.
+// How a newcomer fetches a snapshot in chunks: a few in flight, from every peer that offers the
+// same file; when the last sender vanishes it waits for one that offers that file again. The driver
+// saves chunks and installs the file.
 #include <map>
 #include <optional>
 #include <set>
@@ -12,12 +13,13 @@
 
 namespace starling::swarm {
 
-inline constexpr uint64_t snapshot_size_max = 512u << 20;   // bytes
+inline constexpr uint64_t snapshot_size_max = 512u << 20;  // bytes
 inline constexpr size_t chunks_in_flight_max = 4;
-inline constexpr int64_t chunks_per_minute_max = 1200;      // asked for; well under a peer's control limit
-inline constexpr int64_t bad_file_pause_ms = 600000;        // before the same file is tried again
+inline constexpr int64_t chunks_per_minute_max =
+    1200;  // asked for; well under a peer's control limit
+inline constexpr int64_t bad_file_pause_ms = 600000;  // before the same file is tried again
 inline constexpr size_t bad_files_max = 8;
-inline constexpr uint32_t chunk_timeouts_max = 3;           // in a row, then a sender is given up
+inline constexpr uint32_t chunk_timeouts_max = 3;  // in a row, then a sender is given up
 
 class SnapshotTransfer {
  public:
@@ -30,7 +32,7 @@ class SnapshotTransfer {
 
   // May this file be fetched now? Not while another is, and not when it failed a while ago.
   bool is_welcome(const SnapshotOffer& offer, Instant now) const;
-  void begin(const SnapshotOffer& offer, const PeerId& source);  // Requires: is_welcome
+  void begin(const SnapshotOffer& offer, const PeerId& source);       // Requires: is_welcome
   bool add_source(const SnapshotOffer& offer, const PeerId& source);  // false: another file
   void lose_source(const PeerId& source);
 
@@ -47,8 +49,9 @@ class SnapshotTransfer {
   void installed(bool ok, Instant now);
 
   // Nothing of these is pulled or taken: they come (or came) with the file.
-  bool is_coming(const DeltaKey& key) const;      // while chunks flow or the file is being installed
-  bool is_installing(const DeltaKey& key) const;  // the driver may have it in its base at any moment
+  bool is_coming(const DeltaKey& key) const;  // while chunks flow or the file is being installed
+  bool is_installing(
+      const DeltaKey& key) const;  // the driver may have it in its base at any moment
   Instant next(Instant now);
 
  private:

@@ -22,7 +22,7 @@ State::Parts::Parts(const StateOptions& given, Rng generator, Instant now)
   assert(config.pull_timeout_ms > 0 && config.digest_delay_ms > 0);
 }
 
-// ---- Faults --------------------------------------------------------------------------------------------------
+// ---- Faults
 
 void State::Parts::drop(Turn& turn, const PeerId& from, DropReason reason, int penalty) {
   ++counters.refused;
@@ -33,8 +33,8 @@ void State::Parts::drop(Turn& turn, const PeerId& from, DropReason reason, int p
 
 void State::Parts::drop_for_rate(Turn& turn, const PeerId& from) {
   const auto link = links.find(from);
-  const bool is_counted = link != links.end() && turn.now.ms - rate_penalty_interval_ms >=
-                                                     link->second.rate_fault_at.ms;
+  const bool is_counted = link != links.end() &&
+                          turn.now.ms - rate_penalty_interval_ms >= link->second.rate_fault_at.ms;
   if (is_counted) link->second.rate_fault_at = turn.now;
   drop(turn, from, DropReason::rate_limited, is_counted ? penalty_of(DropReason::rate_limited) : 0);
 }
@@ -55,7 +55,7 @@ void State::Parts::on(Turn& turn, const ReceivedRefused& refused) {
   drop(turn, refused.from, refused.reason, penalty_of(refused.reason));
 }
 
-// ---- Commands ------------------------------------------------------------------------------------------------
+// ---- Commands
 
 void State::Parts::on(Turn& turn, const Recovered& recovered) {
   log.merge(recovered.have);
@@ -99,11 +99,13 @@ void State::Parts::on(Turn&, const Progress& news) {
   if (!std::isfinite(progress.bits_per_byte)) progress.bits_per_byte = 0;
 }
 
-void State::Parts::on(Turn& turn, const AddAddress& seed) { dialling.add_seed(seed.address, turn.now); }
+void State::Parts::on(Turn& turn, const AddAddress& seed) {
+  dialling.add_seed(seed.address, turn.now);
+}
 
 void State::Parts::on(Turn&, const Wake&) {}
 
-// ---- Time ----------------------------------------------------------------------------------------------------
+// ---- Time
 
 void State::Parts::run_due(Turn& turn) {
   run_links(turn);
@@ -117,7 +119,8 @@ void State::Parts::run_due(Turn& turn) {
 
 Instant State::Parts::earliest(Instant now) {
   if (is_leaving) return never;
-  Instant next = std::min({digest_at, records_at, plan_at, dialling.next(), pulls.next(), transfer.next(now)});
+  Instant next =
+      std::min({digest_at, records_at, plan_at, dialling.next(), pulls.next(), transfer.next(now)});
   for (const auto& [peer, link] : links) {
     const Instant silent = failed_at(config, link.is_greeted ? link.heard_at : link.up_at);
     next = std::min({next, link.heartbeat_at, silent});
@@ -125,7 +128,7 @@ Instant State::Parts::earliest(Instant now) {
   return next;
 }
 
-// ---- The front door ------------------------------------------------------------------------------------------
+// ---- The front door
 
 State::State(const StateOptions& options, Rng rng, Instant now)
     : parts_(std::make_unique<Parts>(options, rng, now)) {}
@@ -134,7 +137,8 @@ State::~State() = default;
 void State::handle(Input input, Instant now, std::vector<Output>& outbox) {
   Turn turn{now, outbox};
   if (parts_->is_leaving) {
-    if (const LinkUp* up = std::get_if<LinkUp>(&input)) outbox.push_back(Close{up->peer, "leaving"});
+    if (const LinkUp* up = std::get_if<LinkUp>(&input))
+      outbox.push_back(Close{up->peer, "leaving"});
     return;
   }
   std::visit([&](const auto& event) { parts_->on(turn, event); }, input);
@@ -182,7 +186,8 @@ std::vector<MemberView> State::members(Instant now) const {
     MemberView row;
     row.id = peer;
     row.name = member.record.name;
-    row.address = !member.record.addresses.empty() ? member.record.addresses.front() : member.link_address;
+    row.address =
+        !member.record.addresses.empty() ? member.record.addresses.front() : member.link_address;
     row.state = judge(member.evidence, parts.config, now);
     row.is_linked = member.evidence.is_linked;
     row.rtt_ms = member.rtt_ms;

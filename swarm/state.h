@@ -73,7 +73,7 @@ class State {
   std::vector<MemberView> members(Instant now) const;
   const Counters& counters() const;
   const VersionVector& have() const;
-  // Deltas that are stored but not in the base, in order of arrival; Recovered takes them back after a restart.
+  // Deltas that are stored but not in the base, in order of arrival; Recovered takes them back.
   std::vector<std::pair<DeltaKey, DeltaSummary>> held() const;
   bool is_member(const PublicKey& key) const;
 

@@ -25,14 +25,14 @@ void State::Parts::changed(Instant now) {
   want_plan(now);
 }
 
-// ---- Publication and acceptance ------------------------------------------------------------------------------
+// ---- Publication and acceptance
 
 void State::Parts::on(Turn& turn, const Publish& publish) {
   const DeltaKey key{{self, publish.header.epoch}, publish.header.seq};
   assert(publish.header.origin == options.self.membership.identity);
   assert(key.seq > 0 && publish.frame != nullptr);
-  log.add(key, {short_hash(publish.header.payload_hash), static_cast<uint32_t>(publish.frame->size()),
-                publish.summary.norm});
+  log.add(key, {short_hash(publish.header.payload_hash),
+                static_cast<uint32_t>(publish.frame->size()), publish.summary.norm});
   turn.outbox.push_back(Store{key, publish.frame});
   for (const auto& [peer, link] : links) {
     if (link.is_greeted) turn.outbox.push_back(SendFrame{peer, key, publish.frame});
@@ -51,7 +51,8 @@ void State::Parts::on(Turn& turn, const ReceivedDelta& received) {
   }
   found->second.heard_at = turn.now;
   if (Member* const sender = roster.find(received.from)) sender->evidence.heard_at = turn.now;
-  const DeltaKey key{{peer_id_of(received.header.origin), received.header.epoch}, received.header.seq};
+  const DeltaKey key{{peer_id_of(received.header.origin), received.header.epoch},
+                     received.header.seq};
   if (is_admissible(turn, received, key)) admit(turn, received, key);
 }
 
@@ -61,24 +62,29 @@ bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, cons
   const PeerId& origin = key.stream.origin;
   const auto refuse = [&](DropReason reason) {
     const std::string text(drop_reason_name(reason));
-    turn.outbox.push_back(Notice{Notice::Kind::delta_refused, origin, text, key, received.summary.norm});
+    turn.outbox.push_back(
+        Notice{Notice::Kind::delta_refused, origin, text, key, received.summary.norm});
     drop(turn, from, reason, penalty_of(reason));
     return false;
   };
-  if (key.seq == 0 || received.header.kind != FrameKind::delta) return refuse(DropReason::malformed);
+  if (key.seq == 0 || received.header.kind != FrameKind::delta)
+    return refuse(DropReason::malformed);
   if (roster.is_banned(origin)) return refuse(DropReason::revoked);
   if (!roster.is_member(origin)) {  // its record is on the way; the delta is pulled then
     drop(turn, from, DropReason::not_a_member, 0);
     return false;
   }
-  if (received.header.fingerprint != options.fingerprint) return refuse(DropReason::wrong_fingerprint);
+  if (received.header.fingerprint != options.fingerprint)
+    return refuse(DropReason::wrong_fingerprint);
   const bool is_own = origin == self && key.stream.epoch >= options.self.epoch;
   const DeltaLog::Standing standing = log.standing(key, short_hash(received.header.payload_hash));
   const bool is_stranger_in_own_name = is_own && standing != DeltaLog::Standing::duplicate;
   if (standing == DeltaLog::Standing::equivocation || is_stranger_in_own_name) {
     const int penalty = penalty_of(DropReason::equivocation);
-    const std::string reason = is_own ? "our identity is in use elsewhere" : "two deltas with one number";
-    turn.outbox.push_back(Notice{Notice::Kind::equivocation, origin, reason, key, received.summary.norm});
+    const std::string reason =
+        is_own ? "our identity is in use elsewhere" : "two deltas with one number";
+    turn.outbox.push_back(
+        Notice{Notice::Kind::equivocation, origin, reason, key, received.summary.norm});
     if (Member* const member = roster.find(origin)) member->has_equivocated = true;
     drop(turn, from, DropReason::equivocation, from == origin ? penalty : 0);
     if (from != origin && origin != self) blame(turn, origin, DropReason::equivocation, penalty);
@@ -115,8 +121,8 @@ void State::Parts::admit(Turn& turn, const ReceivedDelta& received, const DeltaK
     pulls.put_off(key, turn.now);
     return drop(turn, received.from, DropReason::norm_too_large, 0);
   }
-  log.add(key, {short_hash(received.header.payload_hash), static_cast<uint32_t>(received.frame->size()),
-                summary.norm});
+  log.add(key, {short_hash(received.header.payload_hash),
+                static_cast<uint32_t>(received.frame->size()), summary.norm});
   pulls.arrived(key);
   turn.outbox.push_back(Store{key, received.frame});
   if (Member* const member = roster.find(origin)) {
@@ -139,7 +145,8 @@ void State::Parts::admit(Turn& turn, const ReceivedDelta& received, const DeltaK
 void State::Parts::accept(Turn& turn, const DeltaKey& key, const DeltaSummary& summary,
                           const SharedBytes& frame) {
   turn.outbox.push_back(Deliver{key, summary, frame});
-  turn.outbox.push_back(Notice{Notice::Kind::delta_accepted, key.stream.origin, {}, key, summary.norm});
+  turn.outbox.push_back(
+      Notice{Notice::Kind::delta_accepted, key.stream.origin, {}, key, summary.norm});
   ++counters.accepted;
   reference.add(summary.raw_norm);
 }
@@ -156,7 +163,7 @@ void State::Parts::release_held(Turn& turn) {
 
 void State::Parts::on(Turn&, const Forgotten& forgotten) { log.forget(forgotten.keys); }
 
-// ---- Pulls ---------------------------------------------------------------------------------------------------
+// ---- Pulls
 
 std::vector<PullSource> State::Parts::sources() const {
   std::vector<PullSource> sources;
@@ -196,7 +203,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Pull& pull) {
   if (is_folded && !snapshots.empty()) turn.outbox.push_back(Send{from, snapshots.back()});
 }
 
-// ---- Snapshots -----------------------------------------------------------------------------------------------
+// ---- Snapshots
 
 void State::Parts::on(Turn&, const SnapshotAvailable& available) {
   if (available.offer.size == 0 || available.offer.size > snapshot_size_max) return;
@@ -215,8 +222,9 @@ void State::Parts::take(Turn& turn, const PeerId& from, const SnapshotOffer& off
   want_plan(turn.now);
 }
 
-// More than half of our neighbours, the sender among them, tell of everything that the snapshot claims to contain: a
-// single liar cannot make us replace our base by inventing deltas that only its snapshot has.
+// More than half of our neighbours, the sender among them, tell of everything that the snapshot
+// claims to contain: a single liar cannot make us replace our base by inventing deltas that only
+// its snapshot has.
 bool State::Parts::is_vouched(const SnapshotOffer& offer) const {
   size_t neighbours = 0, witnesses = 0;
   for (const auto& [peer, link] : links) {
@@ -232,7 +240,8 @@ void State::Parts::consider_snapshots(Turn& turn) {
   const SnapshotOffer* best = nullptr;
   PeerId sender;
   for (const auto& [peer, offer] : offers) {
-    if (!transfer.is_welcome(offer, turn.now) || log.have().missing_from(offer.have, 1).empty()) continue;
+    if (!transfer.is_welcome(offer, turn.now) || log.have().missing_from(offer.have, 1).empty())
+      continue;
     if (!pulls.is_exhausted(offer.have, asked) || !is_vouched(offer)) continue;
     if (best != nullptr && offer.have.delta_count() <= best->have.delta_count()) continue;
     best = &offer;
@@ -259,7 +268,8 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Chunk& chunk) {
     case SnapshotTransfer::Taken::save:
       turn.outbox.push_back(SaveChunk{chunk.file_hash, chunk.index, chunk.bytes});
       return;
-    case SnapshotTransfer::Taken::late: return;
+    case SnapshotTransfer::Taken::late:
+      return;
     case SnapshotTransfer::Taken::unexpected:
       return drop(turn, from, DropReason::unexpected, penalty_of(DropReason::unexpected));
     case SnapshotTransfer::Taken::malformed:

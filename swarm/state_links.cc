@@ -30,7 +30,7 @@ std::string cut(std::string text) {
 
 }  // namespace
 
-// ---- Up and down ---------------------------------------------------------------------------------------------
+// ---- Up and down
 
 void State::Parts::on(Turn& turn, const LinkUp& up) {
   if (links.contains(up.peer)) lose_link(turn, up.peer, "replaced by a newer link");
@@ -43,7 +43,8 @@ void State::Parts::on(Turn& turn, const LinkUp& up) {
   const Instant refused_until = scores.refused_until(up.peer);
   if (refused_until > turn.now) {
     const int64_t seconds = (refused_until.ms - turn.now.ms + 999) / 1000;
-    return close_link(turn, up.peer, "refused for " + std::to_string(seconds) + " s more: it misbehaved");
+    return close_link(turn, up.peer,
+                      "refused for " + std::to_string(seconds) + " s more: it misbehaved");
   }
   send_hello(turn, up.peer);
   link.heartbeat_at = turn.now.after(config.heartbeat_interval_ms);
@@ -82,7 +83,7 @@ void State::Parts::lose_link(Turn& turn, const PeerId& peer, const std::string& 
   if (was_greeted) turn.outbox.push_back(Notice{Notice::Kind::peer_lost, peer, reason, {}, 0});
 }
 
-// ---- Messages ------------------------------------------------------------------------------------------------
+// ---- Messages
 
 bool State::Parts::is_in_order(Turn& turn, Link& link, const ReceivedMessage& received) {
   const FrameHeader& header = received.header;
@@ -94,7 +95,8 @@ bool State::Parts::is_in_order(Turn& turn, Link& link, const ReceivedMessage& re
     if (is_greeting && links.contains(received.from) && !link.is_greeted) {
       close_link(turn, received.from,
                  "its boot number " + std::to_string(header.epoch) + " is behind " +
-                     std::to_string(known_epoch) + ", which we have seen: its directory is an old copy");
+                     std::to_string(known_epoch) +
+                     ", which we have seen: its directory is an old copy");
     }
     return false;
   }
@@ -103,7 +105,8 @@ bool State::Parts::is_in_order(Turn& turn, Link& link, const ReceivedMessage& re
     link.window = ReplayWindow();
   }
   switch (link.window.take(header.seq)) {
-    case ReplayWindow::Verdict::fresh: break;
+    case ReplayWindow::Verdict::fresh:
+      break;
     case ReplayWindow::Verdict::seen:  // a network may deliver twice: no fault of the peer's
       drop(turn, received.from, DropReason::replayed, 0);
       return false;
@@ -143,20 +146,24 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Hello& hello) {
   switch (learn(turn, hello.self, from)) {
     case Roster::Learned::known:
     case Roster::Learned::added:
-    case Roster::Learned::renewed: break;
+    case Roster::Learned::renewed:
+      break;
     case Roster::Learned::forged:
       drop(turn, from, DropReason::bad_signature, penalty_of(DropReason::bad_signature));
       if (links.contains(from)) close_link(turn, from, "its record is not authentic");
       return;
     case Roster::Learned::full:
-      return close_link(turn, from, "no room: " + std::to_string(config.members_max) + " members are known");
-    case Roster::Learned::banned: return close_link(turn, from, "banned here");
+      return close_link(turn, from,
+                        "no room: " + std::to_string(config.members_max) + " members are known");
+    case Roster::Learned::banned:
+      return close_link(turn, from, "banned here");
   }
   if (std::max(hello.version_min, protocol_version_min) >
       std::min(hello.version_max, protocol_version_max)) {
     return close_link(turn, from,
-                      "no common protocol version: theirs " + range(hello.version_min, hello.version_max) +
-                          ", ours " + range(protocol_version_min, protocol_version_max));
+                      "no common protocol version: theirs " +
+                          range(hello.version_min, hello.version_max) + ", ours " +
+                          range(protocol_version_min, protocol_version_max));
   }
   if (hello.fingerprint != options.fingerprint) {
     return close_link(turn, from,
@@ -191,7 +198,8 @@ Roster::Learned State::Parts::learn(Turn& turn, const MemberRecord& record, cons
   const Roster::Learned learned = roster.learn(record, turn.now);
   if (learned != Roster::Learned::added && learned != Roster::Learned::renewed) return learned;
   const PeerId peer = peer_id_of(record.membership.identity);
-  dialling.set_member(peer, record.left ? std::vector<std::string>{} : record.addresses, turn.now, rng);
+  dialling.set_member(peer, record.left ? std::vector<std::string>{} : record.addresses, turn.now,
+                      rng);
   for (auto& [other, link] : links) {
     if (link.is_greeted && other != from && other != peer) link.owed.insert(peer);
   }
@@ -223,7 +231,8 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Heartbeat& heartbe
     const auto measured = static_cast<double>(rtt_ms);
     // Smoothed by an eighth, as TCP does (RFC 6298).
     if (rtt_ms <= plausible_ms) {
-      member->rtt_ms = member->rtt_ms < 0 ? measured : member->rtt_ms + (measured - member->rtt_ms) / 8;
+      member->rtt_ms =
+          member->rtt_ms < 0 ? measured : member->rtt_ms + (measured - member->rtt_ms) / 8;
     }
   }
   member->step = heartbeat.step;
@@ -238,7 +247,8 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Heartbeat& heartbe
   if (!is_comparable || heartbeat.base_hash == base.hash) return;
   if (turn.now.ms - diverged_interval_ms < link.diverged_at.ms) return;
   link.diverged_at = turn.now;
-  const std::string reason = "its base differs from ours after the same " + std::to_string(base_count) + " deltas";
+  const std::string reason =
+      "its base differs from ours after the same " + std::to_string(base_count) + " deltas";
   turn.outbox.push_back(Notice{Notice::Kind::diverged, from, reason, {}, 0});
 }
 
@@ -248,7 +258,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Goodbye& goodbye) 
   close_link(turn, from, cut("left: " + goodbye.reason));
 }
 
-// ---- Sending -------------------------------------------------------------------------------------------------
+// ---- Sending
 
 void State::Parts::send_hello(Turn& turn, const PeerId& peer) {
   Hello hello;
@@ -282,7 +292,8 @@ void State::Parts::send_heartbeat(Turn& turn, const PeerId& peer, Link& link) {
   Heartbeat heartbeat;
   heartbeat.sent_ms = static_cast<uint64_t>(turn.now.ms);
   heartbeat.echo_ms = link.echo_ms;
-  if (link.echo_ms != 0) heartbeat.echo_delay_ms = static_cast<uint64_t>(turn.now.ms - link.echo_at.ms);
+  if (link.echo_ms != 0)
+    heartbeat.echo_delay_ms = static_cast<uint64_t>(turn.now.ms - link.echo_at.ms);
   heartbeat.step = progress.step;
   heartbeat.bits_per_byte = progress.bits_per_byte;
   heartbeat.is_learning = progress.is_learning;
@@ -306,7 +317,8 @@ void State::Parts::run_links(Turn& turn) {
     const Instant since = link.is_greeted ? link.heard_at : link.up_at;
     if (failed_at(config, since) > turn.now) continue;
     const std::string seconds = std::to_string((turn.now.ms - since.ms) / 1000);
-    silent.emplace_back(peer, link.is_greeted ? "silent for " + seconds + " s" : "no greeting for " + seconds + " s");
+    silent.emplace_back(peer, link.is_greeted ? "silent for " + seconds + " s"
+                                              : "no greeting for " + seconds + " s");
   }
   for (const auto& [peer, reason] : silent) close_link(turn, peer, reason);
   const bool is_digest = digest_at <= turn.now;
@@ -314,7 +326,8 @@ void State::Parts::run_links(Turn& turn) {
   for (auto& [peer, link] : links) {
     const bool is_due = link.heartbeat_at <= turn.now;
     if (is_due && !link.is_met) send_hello(turn, peer);
-    if (is_due && !link.is_greeted) link.heartbeat_at = turn.now.after(config.heartbeat_interval_ms);
+    if (is_due && !link.is_greeted)
+      link.heartbeat_at = turn.now.after(config.heartbeat_interval_ms);
     if (!link.is_greeted || !(is_due || is_digest)) continue;
     if (is_due && ++link.heartbeat_count % members_refresh_heartbeats == 0) {
       owe_all(peer, link);

@@ -1,6 +1,6 @@
 #pragma once
-// The state's inside, shared by state.cc (inputs, time, views), state_links.cc (links, greeting, members, heartbeats)
-// and state_deltas.cc (deltas, pulls, snapshots). Nothing else includes it.
+// The state's inside, shared by state.cc (inputs, time, views), state_links.cc (links, greeting,
+// members, heartbeats) and state_deltas.cc (deltas, pulls, snapshots). Nothing else includes it.
 #include <deque>
 #include <map>
 #include <optional>
@@ -23,7 +23,8 @@ inline constexpr uint32_t members_refresh_heartbeats = 15;  // then all records 
 inline constexpr int64_t pull_gather_ms = 100;              // pulls go out at most this often
 inline constexpr int64_t diverged_interval_ms = 60000;      // one notice per peer
 inline constexpr size_t served_snapshots_max = 3;           // as many as the driver keeps
-inline constexpr size_t spare_links_max = 16;               // links beyond members_max, until their Hello is refused
+inline constexpr size_t spare_links_max =
+    16;  // links beyond members_max, until their Hello is refused
 
 // One call of handle().
 struct Turn {
@@ -82,7 +83,8 @@ struct State::Parts {
   void take(Turn& turn, const PeerId& from, const Chunk& chunk);
   bool is_admissible(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
   void admit(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
-  void accept(Turn& turn, const DeltaKey& key, const DeltaSummary& summary, const SharedBytes& frame);
+  void accept(Turn& turn, const DeltaKey& key, const DeltaSummary& summary,
+              const SharedBytes& frame);
   void release_held(Turn& turn);
   void plan_pulls(Turn& turn);
   void consider_snapshots(Turn& turn);

@@ -1,6 +1,6 @@
 #pragma once
-// A rate limit: tokens flow in evenly up to a burst, each thing allowed takes one. Whole numbers only, so that every
-// machine decides alike.
+// A rate limit: tokens flow in evenly up to a burst, each thing allowed takes one. Whole numbers
+// only, so that every machine decides alike.
 #include <algorithm>
 #include <cstdint>
 
@@ -33,7 +33,8 @@ class TokenBucket {
   }
 
  private:
-  static constexpr int64_t parts_per_token = 60000;  // one part flows in per millisecond and unit of rate
+  static constexpr int64_t parts_per_token =
+      60000;  // one part flows in per millisecond and unit of rate
 
   void fill(Instant now) {
     const int64_t room = rate_.burst * parts_per_token - parts_;

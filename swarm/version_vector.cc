@@ -90,7 +90,8 @@ void VersionVector::merge(const VersionVector& other) {
     Seen& mine = streams_[stream];
     Seen fewer = theirs;
     if (mine.contiguous < theirs.contiguous) std::swap(mine, fewer);
-    // `fewer` ends no later than 65 beyond the larger contiguous count, so that every bit of it fits.
+    // `fewer` ends no later than 65 beyond the larger contiguous count, so that every bit of it
+    // fits.
     for (uint64_t i = 0; i < 64; ++i) {
       if ((fewer.bitmap >> i & 1) != 0) put(mine, fewer.contiguous + 2 + i);
     }

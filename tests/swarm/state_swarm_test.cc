@@ -26,7 +26,8 @@ void check_each_delivered_once(const World& world) {
   }
 }
 
-TEST_CASE("a swarm of 2 to 8 nodes that know one seed links all with all and comes to the same log") {
+TEST_CASE(
+    "a swarm of 2 to 8 nodes that know one seed links all with all and comes to the same log") {
   for (size_t count = 2; count <= 8; ++count) {
     const uint64_t seed = 1000 + count;
     CAPTURE(seed);
@@ -47,7 +48,11 @@ TEST_CASE("a swarm of 2 to 8 nodes that know one seed links all with all and com
 TEST_CASE("loss of a third of all frames, duplicates and reordering only make agreement later") {
   for (uint64_t seed = 1; seed <= 12; ++seed) {
     CAPTURE(seed);
-    World world(seed, {.loss = 0.3, .duplication = 0.1, .delay_min_ms = 1, .delay_max_ms = 200, .is_ordered = false});
+    World world(seed, {.loss = 0.3,
+                       .duplication = 0.1,
+                       .delay_min_ms = 1,
+                       .delay_max_ms = 200,
+                       .is_ordered = false});
     world.fill(2 + seed % 5);
     world.run_for(10000);
     chatter(world, 20, 20000);

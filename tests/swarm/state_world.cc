@@ -22,11 +22,15 @@ Digest digest_of(int64_t value) {
 
 }  // namespace
 
-// ---- Node ----------------------------------------------------------------------------------------------------
+// ---- Node
 
 Node::Node(World& in, size_t at, Config with)
-    : world(in), index(at), config(std::move(with)), keys(static_cast<uint8_t>(100 + at)),
-      id(peer_id_of(keys.public_key)), address("192.0.2." + std::to_string(at + 1) + ":7411"),
+    : world(in),
+      index(at),
+      config(std::move(with)),
+      keys(static_cast<uint8_t>(100 + at)),
+      id(peer_id_of(keys.public_key)),
+      address("192.0.2." + std::to_string(at + 1) + ":7411"),
       advertised({address}) {
   fingerprint.fill(7);
 }
@@ -112,7 +116,8 @@ Filed Node::publish(double norm) {
 }
 
 int64_t Node::worth(const DeltaKey& key) {
-  const uint64_t mixed = key.stream.origin.bytes[0] * 1000003ULL + key.stream.epoch * 7919ULL + key.seq;
+  const uint64_t mixed =
+      key.stream.origin.bytes[0] * 1000003ULL + key.stream.epoch * 7919ULL + key.seq;
   return static_cast<int64_t>(mixed * 0x9e3779b97f4a7c15ULL >> 8);
 }
 
@@ -139,7 +144,8 @@ SnapshotOffer Node::make_snapshot() {
 }
 
 void Node::forget(uint64_t count) {
-  const auto end = order.begin() + static_cast<std::ptrdiff_t>(std::min<uint64_t>(count, order.size()));
+  const auto end =
+      order.begin() + static_cast<std::ptrdiff_t>(std::min<uint64_t>(count, order.size()));
   const std::vector<DeltaKey> keys_gone(order.begin(), end);
   order.erase(order.begin(), end);
   for (const DeltaKey& key : keys_gone) filed.erase(key);
@@ -158,7 +164,8 @@ std::string Node::last_reason(Notice::Kind kind) const {
 }
 
 const MemberView* Node::row(const std::vector<MemberView>& rows, const PeerId& peer) const {
-  const auto found = std::find_if(rows.begin(), rows.end(), [&](const MemberView& view) { return view.id == peer; });
+  const auto found = std::find_if(rows.begin(), rows.end(),
+                                  [&](const MemberView& view) { return view.id == peer; });
   return found == rows.end() ? nullptr : &*found;
 }
 
@@ -175,93 +182,101 @@ MemberState Node::state_of(const Node& other) const {
   return view->state;
 }
 
-void Node::operator_do(const Output& output) {
-  const auto send_delta = [&](const PeerId& to, const Filed& delta) {
-    ++frames_sent;
-    world.transmit(*this, to, ReceivedDelta{id, delta.header, delta.summary, delta.frame});
-  };
-  std::visit(
-      Overloaded{
-          [&](const Send& send) {
-            const Bytes bytes = encode_message(send.message);
-            auto decoded = decode_message(bytes);
-            REQUIRE(decoded.has_value());
-            FrameHeader header;
-            header.kind = FrameKind::control;
-            header.origin = keys.public_key;
-            header.epoch = epoch;
-            header.seq = ++control_seq;
-            ++frames_sent;
-            world.transmit(*this, send.to, ReceivedMessage{id, header, *decoded});
-          },
-          [&](const SendFrame& send) { send_delta(send.to, world.published.at(send.key)); },
-          [&](const SendStored& send) { send_delta(send.to, filed.at(send.key)); },
-          [&](const SendChunk& send) {
-            const Bytes& file = files.at(send.file_hash);
-            const size_t begin = send.index * chunk_size_max;
-            const size_t end = std::min(file.size(), begin + chunk_size_max);
-            operator_do(Send{send.to, Chunk{send.file_hash, send.index,
-                                           Bytes(file.begin() + static_cast<std::ptrdiff_t>(begin),
-                                                 file.begin() + static_cast<std::ptrdiff_t>(end))}});
-          },
-          [&](const Open& open) {
-            opens.push_back(open);
-            world.dial(*this, open.address, open.expected);
-          },
-          [&](const Close& close) {
-            closes.push_back(close);
-            world.cut(id, close.peer, "closed by " + std::to_string(index) + ": " + close.reason);
-          },
-          [&](const Store& store) {
-            REQUIRE(!filed.contains(store.key));
-            filed[store.key] = world.published.at(store.key);
-            order.push_back(store.key);
-          },
-          [&](const Deliver& deliver) {
-            REQUIRE(filed.contains(deliver.key));
-            REQUIRE(!applied.contains(deliver.key));
-            apply(deliver.key);
-            report_base();
-          },
-          [&](const SaveChunk& save) {
-            Bytes& file = files[save.file_hash];
-            const size_t begin = save.index * chunk_size_max;
-            file.resize(std::max(file.size(), begin + save.bytes.size()));
-            std::copy(save.bytes.begin(), save.bytes.end(), file.begin() + static_cast<std::ptrdiff_t>(begin));
-            world.at(3, [this, save] { input(ChunkSaved{save.file_hash, save.index, true}); });
-          },
-          [&](const InstallSnapshot& install) {
-            const SnapshotOffer offer = install.offer;
-            world.at(20, [this, offer] {
-              const bool is_good = blake2b(files.at(offer.file_hash)) == offer.file_hash;
-              if (is_good) {
-                const VersionVector before = applied;
-                const auto& [what, value] = bases.at(offer.file_hash);
-                base = value;
-                applied = what.have;
-                for (const DeltaKey& key : order) {
-                  if (before.contains(key) && !what.have.contains(key)) apply(key), --deliveries[key];
-                }
-              }
-              input(SnapshotInstalled{offer, is_good, is_good ? "" : "damaged"});
-              report_base();
-            });
-          },
-          [&](const SaveMembers& save) { saved_members = save.records; },
-          [&](const Drop& drop) { drops.push_back(drop); },
-          [&](const Notice& notice) {
-            notices.push_back(notice);
-            kinds.push_back(notice.kind);
-          },
-      },
-      output);
+void Node::send_delta(const PeerId& to, const Filed& delta) {
+  ++frames_sent;
+  world.transmit(*this, to, ReceivedDelta{id, delta.header, delta.summary, delta.frame});
+}
+
+void Node::send_chunk(const SendChunk& send) {
+  const Bytes& file = files.at(send.file_hash);
+  const size_t begin = send.index * chunk_size_max;
+  const size_t size = std::min(file.size() - begin, chunk_size_max);
+  const auto first = file.begin() + static_cast<std::ptrdiff_t>(begin);
+  perform_one(Send{send.to, Chunk{send.file_hash, send.index,
+                                  Bytes(first, first + static_cast<std::ptrdiff_t>(size))}});
+}
+
+void Node::save_chunk(const SaveChunk& save) {
+  Bytes& file = files[save.file_hash];
+  const size_t begin = save.index * chunk_size_max;
+  file.resize(std::max(file.size(), begin + save.bytes.size()));
+  std::copy(save.bytes.begin(), save.bytes.end(),
+            file.begin() + static_cast<std::ptrdiff_t>(begin));
+  world.at(3, [this, save] { input(ChunkSaved{save.file_hash, save.index, true}); });
+}
+
+void Node::install(const SnapshotOffer& offer) {
+  const bool is_good = blake2b(files.at(offer.file_hash)) == offer.file_hash;
+  if (is_good) {
+    const VersionVector before = applied;
+    const auto& [what, value] = bases.at(offer.file_hash);
+    base = value;
+    applied = what.have;
+    for (const DeltaKey& key : order) {  // what was in the base and is not in the snapshot
+      if (!before.contains(key) || what.have.contains(key)) continue;
+      base += worth(key);
+      applied.insert(key);
+    }
+  }
+  input(SnapshotInstalled{offer, is_good, is_good ? "" : "damaged"});
+  report_base();
+}
+
+void Node::perform_one(const Output& output) {
+  std::visit(Overloaded{
+                 [&](const Send& send) {
+                   auto decoded = decode_message(encode_message(send.message));
+                   REQUIRE(decoded.has_value());
+                   FrameHeader header;
+                   header.kind = FrameKind::control;
+                   header.origin = keys.public_key;
+                   header.epoch = epoch;
+                   header.seq = ++control_seq;
+                   ++frames_sent;
+                   world.transmit(*this, send.to, ReceivedMessage{id, header, *decoded});
+                 },
+                 [&](const SendFrame& send) { send_delta(send.to, world.published.at(send.key)); },
+                 [&](const SendStored& send) { send_delta(send.to, filed.at(send.key)); },
+                 [&](const SendChunk& send) { send_chunk(send); },
+                 [&](const Open& open) {
+                   opens.push_back(open);
+                   world.dial(*this, open.address, open.expected);
+                 },
+                 [&](const Close& close) {
+                   closes.push_back(close);
+                   world.cut(id, close.peer,
+                             "closed by " + std::to_string(index) + ": " + close.reason);
+                 },
+                 [&](const Store& store) {
+                   REQUIRE(!filed.contains(store.key));
+                   filed[store.key] = world.published.at(store.key);
+                   order.push_back(store.key);
+                 },
+                 [&](const Deliver& deliver) {
+                   REQUIRE(filed.contains(deliver.key));
+                   REQUIRE(!applied.contains(deliver.key));
+                   apply(deliver.key);
+                   report_base();
+                 },
+                 [&](const SaveChunk& save) { save_chunk(save); },
+                 [&](const InstallSnapshot& ready) {
+                   world.at(20, [this, offer = ready.offer] { install(offer); });
+                 },
+                 [&](const SaveMembers& save) { saved_members = save.records; },
+                 [&](const Drop& drop) { drops.push_back(drop); },
+                 [&](const Notice& notice) {
+                   notices.push_back(notice);
+                   kinds.push_back(notice.kind);
+                 },
+             },
+             output);
 }
 
 void Node::perform(std::vector<Output>& outbox) {
-  for (const Output& output : outbox) operator_do(output);
+  for (const Output& output : outbox) perform_one(output);
 }
 
-// ---- World ---------------------------------------------------------------------------------------------------
+// ---- World
 
 World::World(uint64_t with, Faults under)
     : seed(with), faults(under), rng(with), root(1), swarm(swarm_id_of(root.public_key)) {}
@@ -280,7 +295,8 @@ void World::fill(size_t count, const Config& config) {
 }
 
 void World::at(int64_t delay_ms, std::function<void()> action) {
-  agenda_.emplace(std::pair(now.ms + std::max<int64_t>(0, delay_ms), agenda_count_++), std::move(action));
+  agenda_.emplace(std::pair(now.ms + std::max<int64_t>(0, delay_ms), agenda_count_++),
+                  std::move(action));
 }
 
 void World::run_for(int64_t ms) {
@@ -328,7 +344,8 @@ void World::dial(Node& from, const std::string& address, std::optional<PeerId> e
     if (target == nullptr || !target->is_up() || is_blocked(from.index, target->index)) {
       return from.input(DialFailed{address, "connection refused"});
     }
-    if (expected && *expected != target->id) return from.input(DialFailed{address, "another identity"});
+    if (expected && *expected != target->id)
+      return from.input(DialFailed{address, "another identity"});
     if (!from.is_up() || are_linked(from.id, target->id)) return;
     links_[std::minmax(from.id, target->id)] = {++generations_, now, now};
     target->input(LinkUp{from.id, from.record().membership, "192.0.2.99:50000", false});

@@ -1,7 +1,8 @@
 #pragma once
-// A tiny world for several States: virtual time, one seed, links that delay, lose, duplicate and reorder frames,
-// partitions, crashes and restarts from a disk that outlives them. Messages go through the codec; signatures of frames
-// are left to the wire tests, so that thousands of runs stay cheap.
+// A tiny world for several States: virtual time, one seed, links that delay, lose, duplicate and
+// reorder frames, partitions, crashes and restarts from a disk that outlives them. Messages go
+// through the codec; signatures of frames are left to the wire tests, so that thousands of runs
+// stay cheap.
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,11 +17,11 @@
 namespace starling::swarm::state_test {
 
 struct Faults {
-  double loss = 0;            // share of frames
+  double loss = 0;  // share of frames
   double duplication = 0;
   int64_t delay_min_ms = 5;
   int64_t delay_max_ms = 30;
-  bool is_ordered = true;     // as a stream; else frames overtake each other
+  bool is_ordered = true;  // as a stream; else frames overtake each other
 };
 
 // A delta as the log on disk keeps it.
@@ -37,8 +38,8 @@ class Node {
  public:
   Node(World& world, size_t index, Config config);
 
-  void start();                  // boots with what the disk holds
-  void crash();                  // links reset, nothing said
+  void start();  // boots with what the disk holds
+  void crash();  // links reset, nothing said
   void input(Input event);
   Filed publish(double norm = 1);  // the next own delta
   bool is_up() const { return state != nullptr; }
@@ -65,10 +66,10 @@ class Node {
   std::map<DeltaKey, Filed> filed;
   std::vector<DeltaKey> order;
   std::vector<MemberRecord> saved_members;
-  VersionVector applied;           // of the learner's base
-  int64_t base = 0;                // a sum that every delta moves in its own way
+  VersionVector applied;  // of the learner's base
+  int64_t base = 0;       // a sum that every delta moves in its own way
   std::map<DeltaKey, int> deliveries;
-  std::map<Digest, Bytes> files;   // snapshots served, and being fetched
+  std::map<Digest, Bytes> files;                              // snapshots served, and being fetched
   std::map<Digest, std::pair<SnapshotOffer, int64_t>> bases;  // what a snapshot file says
 
   // What it did since its first boot.
@@ -81,15 +82,19 @@ class Node {
   uint64_t published = 0, control_seq = 0;
 
   static int64_t worth(const DeltaKey& key);
-  SnapshotOffer make_snapshot();   // of all it has; offered from now on
-  void forget(uint64_t count);     // retention: the oldest frames go
+  SnapshotOffer make_snapshot();  // of all it has; offered from now on
+  void forget(uint64_t count);    // retention: the oldest frames go
 
  private:
   void perform(std::vector<Output>& outbox);
   void apply(const DeltaKey& key);
   void report_base();
   friend class World;
-  void operator_do(const Output& output);
+  void perform_one(const Output& output);
+  void send_delta(const PeerId& to, const Filed& delta);
+  void send_chunk(const SendChunk& send);
+  void save_chunk(const SaveChunk& save);
+  void install(const SnapshotOffer& offer);
   uint64_t wake_token_ = 0;
   Instant last_deadline_ = never;
 };
@@ -108,8 +113,12 @@ class World {
   bool is_converged() const;  // all nodes that are up have equal vectors, of all that was published
   bool is_meshed() const;     // all are linked with all
   void set_blocked(const std::set<size_t>& side, bool is_blocked);  // between the side and the rest
-  void forbid(size_t a, size_t b) { forbidden_.insert(std::minmax(a, b)); }  // no link between the two
-  bool are_linked(const PeerId& a, const PeerId& b) const { return links_.contains(std::minmax(a, b)); }
+  void forbid(size_t a, size_t b) {
+    forbidden_.insert(std::minmax(a, b));
+  }  // no link between the two
+  bool are_linked(const PeerId& a, const PeerId& b) const {
+    return links_.contains(std::minmax(a, b));
+  }
 
   Instant now{1000000};
   uint64_t seed;
