@@ -16,8 +16,8 @@ class Session {
   ~Session();
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
-  // Feeds one symbol; the returned logits (vocabulary) predict the next and live until the next call.
-  // Allocates nothing.
+  // Feeds one symbol; the returned logits (vocabulary) predict the next and live until the next
+  // call. Allocates nothing.
   std::span<const float> feed(uint16_t symbol);
   uint64_t state_bytes() const;
 
@@ -33,7 +33,8 @@ struct SamplerOptions {
 // Chooses among the byte symbols and symbol_end.
 uint16_t sample(std::span<const float> logits, const SamplerOptions& options, Rng& rng);
 
-// Whole-sequence scores, computed in windows with carried state (as fast as a training forward pass).
+// Whole-sequence scores, computed in windows with carried state (as fast as a training forward
+// pass).
 struct TextScore {
   double bits_per_byte = 0;
   uint64_t bytes = 0;
@@ -48,8 +49,8 @@ struct PairScore {
   double exact_match = 0;  // share of answers that greedy decoding gives exactly, 0..1
   uint64_t pairs = 0;
 };
-// A pair is read as the bytes "\n" prompt answer "\n"; the answer counts as right when every byte of it and the
-// closing newline are the model's first choice.
+// A pair is read as the bytes "\n" prompt answer "\n"; the answer counts as right when every byte
+// of it and the closing newline are the model's first choice.
 PairScore score_pairs(const Snapshot& snapshot, std::span<const Pair> pairs);
 
 }  // namespace starling::model

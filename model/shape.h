@@ -1,5 +1,6 @@
 #pragma once
-// The shape of a model: its sizes, its presets, and where each tensor lies in the flat parameter vector.
+// The shape of a model: its sizes, its presets, and where each tensor lies in the flat parameter
+// vector.
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,30 +13,37 @@ namespace starling::model {
 
 inline constexpr uint32_t byte_symbols = 256;
 // Symbols beyond the bytes; 8 in all, the unnamed ones reserved for senses to come.
-enum ControlSymbol : uint16_t { symbol_begin = 256, symbol_end = 257, symbol_image = 258, symbol_audio = 259 };
+enum ControlSymbol : uint16_t {
+  symbol_begin = 256,
+  symbol_end = 257,
+  symbol_image = 258,
+  symbol_audio = 259
+};
 inline constexpr uint32_t vocabulary = 264;
 
 struct Shape {
-  uint32_t width = 128;          // D
-  uint32_t layers = 4;           // L
-  uint32_t channels = 256;       // E, half decay (global), half slope (local)
-  uint32_t mlp_width = 384;      // M, all regions together
-  uint32_t regions = 16;         // R; 1 means a dense MLP
-  uint32_t always_awake = 4;     // S
-  uint32_t selected = 2;         // k of the other R - S
-  uint32_t chunk = 64;           // C, tokens between choices
-  uint32_t context_tau = 64;     // tokens, time constant of the selector's slow context
+  uint32_t width = 128;       // D
+  uint32_t layers = 4;        // L
+  uint32_t channels = 256;    // E, half decay (global), half slope (local)
+  uint32_t mlp_width = 384;   // M, all regions together
+  uint32_t regions = 16;      // R; 1 means a dense MLP
+  uint32_t always_awake = 4;  // S
+  uint32_t selected = 2;      // k of the other R - S
+  uint32_t chunk = 64;        // C, tokens between choices
+  uint32_t context_tau = 64;  // tokens, time constant of the selector's slow context
   friend bool operator==(const Shape&, const Shape&) = default;
 };
 
 // "demo" (157 k parameters), "tiny" (1 M), "small" (5 M), "base" (20 M).
 std::optional<Shape> shape_of_preset(std::string_view preset);
 std::vector<std::string_view> preset_names();
-std::string describe(const Shape& shape);      // one line, every field; two shapes are equal iff the lines are
+std::string describe(
+    const Shape& shape);  // one line, every field; two shapes are equal iff the lines are
 uint64_t parameter_count(const Shape& shape);
 RegionTable region_table(const Shape& shape);
-// The parameters every node of this shape starts from. Bit-identical on every machine: integer random numbers
-// and IEEE basic arithmetic only (no libm). Every value is a multiple of 2^-24 exactly representable in float.
+// The parameters every node of this shape starts from. Bit-identical on every machine: integer
+// random numbers and IEEE basic arithmetic only (no libm). Every value is a multiple of 2^-24
+// exactly representable in float.
 std::vector<float> genesis(const Shape& shape, uint64_t seed);
 
 }  // namespace starling::model

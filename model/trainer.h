@@ -1,5 +1,6 @@
 #pragma once
-// The trainer owns the fp32 weights x, the optimiser's moments and the activations, and moves x by steps.
+// The trainer owns the fp32 weights x, the optimiser's moments and the activations, and moves x by
+// steps.
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -17,7 +18,8 @@ struct Batch {
   std::vector<uint16_t> symbols;  // inputs, below `vocabulary`
   std::vector<uint16_t> targets;  // what follows each position
   std::vector<float> weights;     // 0: not predicted (a question), 1: predicted (an answer, text)
-  std::vector<uint8_t> fresh;     // per row: 1 starts from the zero state, 0 carries on where the row's last window ended
+  std::vector<uint8_t> fresh;     // per row: 1 starts from the zero state, 0 carries on where the
+                                  // row's last window ended
 };
 
 struct TrainerOptions {
@@ -25,18 +27,20 @@ struct TrainerOptions {
   float beta2 = 0.98f;
   float weight_decay = 0.05f;  // matrices only
   float clip_norm = 1.0f;
-  uint32_t micro_rows = 2;     // rows that are in flight at once: bounds the activations' memory
-  bool working_set = true;     // restrict selection to the regions that cover 90 % of this node's choices
+  uint32_t micro_rows = 2;  // rows that are in flight at once: bounds the activations' memory
+  bool working_set =
+      true;  // restrict selection to the regions that cover 90 % of this node's choices
 };
 
 struct StepReport {
-  double loss = 0;  // bits per predicted position
+  double loss = 0;           // bits per predicted position
   double gradient_norm = 0;  // before clipping
   uint64_t predicted = 0;    // positions with weight > 0
 };
 
 struct StepError {
-  std::string what;  // names the layer and the tensor where a value stopped being finite, or the batch's fault
+  std::string what;  // names the layer and the tensor where a value stopped being finite, or the
+                     // batch's fault
 };
 
 // Immutable parameters for serving and evaluation.
@@ -69,21 +73,27 @@ class Trainer {
   std::span<float> parameters();  // x; deltas of others are added here between two steps
   std::span<const float> parameters() const;
 
-  // Ends an exchange interval: moves mu, var and bias in x by the interval's statistics (at `rate` times the
-  // distance; they travel in the delta like every parameter), recomputes the working set.
+  // Ends an exchange interval: moves mu, var and bias in x by the interval's statistics (at `rate`
+  // times the distance; they travel in the delta like every parameter), recomputes the working set.
   void end_exchange(float statistics_rate);
-  // Tokens routed to each region since the last call (n_r), in RegionTable order; resets the counts.
+  // Tokens routed to each region since the last call (n_r), in RegionTable order; resets the
+  // counts.
   std::vector<uint64_t> take_region_tokens();
   // Share of tokens of the whole run that woke each region, 0..1, in RegionTable order.
   std::vector<float> activity() const;
 
-  // Checkpoint: everything but the activations. `load` refuses another shape (naming both), sizes that do not fit,
-  // and values that are not finite; on error nothing is changed.
+  // Frees the activations and the gradient (the next step allocates them again); moments, row
+  // states and counts stay.
+  void release_scratch();
+
+  // Checkpoint: everything but the activations. `load` refuses another shape (naming both), sizes
+  // that do not fit, and values that are not finite; on error nothing is changed.
   std::vector<Section> sections() const;
   Result<Done, std::string> load(std::span<const Section> sections);
 
   // Bytes the trainer holds for a batch of rows x length, before it is built.
-  static uint64_t memory_bytes(const Shape& shape, const TrainerOptions& options, uint32_t rows, uint32_t length);
+  static uint64_t memory_bytes(const Shape& shape, const TrainerOptions& options, uint32_t rows,
+                               uint32_t length);
 
  private:
   struct Parts;
