@@ -47,6 +47,15 @@ inline model::RegionTable table_of(const Sizes& sizes) {
   return builder.take();
 }
 
+// Two sparse regions (the second ends within a block) and a dense one between them.
+inline model::RegionTable small_table() {
+  TableBuilder builder;
+  builder.add(model::RegionKind::embedding, 0, 0, 512);
+  builder.add(model::RegionKind::selection, 0, 0, 20);
+  builder.add(model::RegionKind::mlp, 0, 0, 300);
+  return builder.take();
+}
+
 inline size_t size_of(const model::RegionTable& table) {
   return table.back().offset + table.back().count;
 }

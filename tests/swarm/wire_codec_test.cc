@@ -10,10 +10,11 @@ namespace {
 using namespace wire_test;
 
 TEST_CASE("every message decodes to what was encoded, byte for byte as it was committed") {
-  for (const auto& [name, message] : one_of_each()) {
-    CAPTURE(name);
+  for (const NamedMessage& one : one_of_each()) {
+    CAPTURE(one.name);
+    const Message& message = one.message;
     const Bytes bytes = encode_message(message);
-    CHECK(hex(bytes) == golden(name, bytes));
+    CHECK(hex(bytes) == golden(one.name, bytes));
     auto decoded = decode_message(bytes);
     REQUIRE(decoded.has_value());
     CHECK(decoded->index() == message.index());
@@ -22,8 +23,9 @@ TEST_CASE("every message decodes to what was encoded, byte for byte as it was co
 }
 
 TEST_CASE("every truncation of every message is refused") {
-  for (const auto& [name, message] : one_of_each()) {
-    CAPTURE(name);
+  for (const NamedMessage& one : one_of_each()) {
+    CAPTURE(one.name);
+    const Message& message = one.message;
     const Bytes bytes = encode_message(message);
     for (size_t size = 0; size < bytes.size(); ++size) {
       CHECK_FALSE(decode_message(ByteView(bytes).first(size)).has_value());
@@ -35,8 +37,9 @@ TEST_CASE("every truncation of every message is refused") {
 }
 
 TEST_CASE("a message with any one byte changed is refused, or is the encoding of another message") {
-  for (const auto& [name, message] : one_of_each()) {
-    CAPTURE(name);
+  for (const NamedMessage& one : one_of_each()) {
+    CAPTURE(one.name);
+    const Message& message = one.message;
     const Bytes bytes = encode_message(message);
     for (size_t i = 0; i < bytes.size(); ++i) {
       for (int change = 1; change < 256; ++change) {

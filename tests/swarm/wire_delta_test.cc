@@ -13,15 +13,6 @@ using namespace delta_test;
 using wire_test::golden;
 using wire_test::hex;
 
-// Two sparse regions (the second ends within a block) and a dense one between them.
-model::RegionTable small_table() {
-  TableBuilder builder;
-  builder.add(model::RegionKind::embedding, 0, 0, 512);
-  builder.add(model::RegionKind::selection, 0, 0, 20);
-  builder.add(model::RegionKind::mlp, 0, 0, 300);
-  return builder.take();
-}
-
 Compressed small_delta(uint64_t seed = 1) {
   const auto table = small_table();
   auto d = normal_delta(table, seed, 1e-2f);
@@ -252,7 +243,7 @@ TEST_CASE("a delta's layout is the one that is written down, worked out by hand"
   for (size_t i = 0; i < bits.size(); i += 8) {
     unsigned byte = 0;
     for (size_t j = i; j < std::min(i + 8, bits.size()); ++j)
-      byte |= (bits[j] - '0') * (1u << (j - i));
+      byte |= (bits[j] == '1' ? 1u : 0u) << (j - i);
     expected.push_back(static_cast<uint8_t>(byte));
   }
   CHECK(hex(compressed.payload) == hex(expected));
