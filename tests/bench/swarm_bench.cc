@@ -1,4 +1,4 @@
-// swarm_bench [--json] [--seconds S]: what a delta costs, in time and in bits.
+// swarm_bench [--json] [--preset P] [--seconds S]: what a delta costs, in time and in bits.
 // Speeds count every parameter of the model once: a delta of a million parameters encoded in a
 // millisecond is a thousand million a second. Encode is compress(), decode is inspect_delta(), both
 // at k = 1/16; apply adds it to base and x. Bits count the frame's header and signature.
@@ -6,10 +6,12 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 #include <sodium.h>
 
+#include "model/shape.h"
 #include "swarm/base.h"
 #include "tests/swarm/delta_fixture.h"
 
@@ -20,6 +22,7 @@ using namespace starling::swarm;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
+  std::string preset = "tiny";
   double seconds = 1;  // per figure
   bool json = false;
 };
@@ -112,13 +115,22 @@ int main(int argc, char** argv) {
     const bool has_value = i + 1 < argc;
     if (argument == "--json") {
       options.json = true;
+    } else if (argument == "--preset" && has_value) {
+      options.preset = argv[++i];
     } else if (argument == "--seconds" && has_value && std::atof(argv[i + 1]) > 0) {
       options.seconds = std::atof(argv[++i]);
     } else {
-      std::fprintf(stderr, "usage: swarm_bench [--json] [--seconds S]\n");
+      std::fprintf(stderr,
+                   "usage: swarm_bench [--json] [--preset demo|tiny|small|base] [--seconds S]\n");
       return 64;
     }
   }
-  print(measure(delta_test::table_of(delta_test::tiny_sizes), options.seconds), options.json);
+  const auto shape = model::shape_of_preset(options.preset);
+  if (!shape) {
+    std::fprintf(stderr, "swarm_bench: no preset \"%s\"; try demo, tiny, small or base\n",
+                 options.preset.c_str());
+    return 64;
+  }
+  print(measure(model::region_table(*shape), options.seconds), options.json);
   return 0;
 }
