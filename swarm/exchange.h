@@ -1,0 +1,76 @@
+#pragma once
+// One node's part in the sum: base b, error memory e, and which deltas b holds. The weights x
+// belong to the trainer and are passed in; everything here happens between two training steps, on
+// the thread that owns x.
+//   publish: d = (x - b) + e over shared regions; v = what is sent of it; e = the rest; b += v; x =
+//   b accept:  b += v; x += v
+// Private regions take no part: d leaves them out, and what others send for them changes b but not
+// x. Source: DESIGN section 4, steps 2 and 3.
+#include <map>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "swarm/base.h"
+#include "swarm/event.h"
+#include "swarm/state.h"
+
+namespace starling::swarm {
+
+struct PublishOptions {
+  double budget_fraction = 0.25;   // k is at most this, and at most 1 / N
+  double outer = 2;                // s = min(1, outer / N)
+  uint64_t payload_bytes_max = 0;  // 0: no budget
+  uint32_t steps = 0;              // local steps behind this delta
+};
+
+// How much one origin has moved one region.
+struct Influence {
+  uint64_t deltas = 0;
+  double squares = 0;  // sum of squared L2 norms
+  int64_t last_s = 0;  // Unix seconds, by the own clock
+};
+
+class Exchange {
+ public:
+  // Requires: `table` outlives this; genesis fits it; `is_private` is empty or has one flag a
+  // region.
+  Exchange(const model::RegionTable& table, std::span<const float> genesis,
+           std::vector<uint8_t> is_private);
+
+  // Nothing when no shared parameter changed. `header` comes with swarm, epoch, seq, fingerprint
+  // and samples set.
+  std::optional<Publish> publish(std::span<float> x, std::span<const uint64_t> region_tokens,
+                                 const SwarmView& view, const PublishOptions& options,
+                                 const FrameHeader& header, const Signer& signer, int64_t now_s);
+  // False when b holds the delta already. Requires: the payload passed inspect_delta.
+  bool accept(const DeltaKey& key, const DeltaSummary& summary, ByteView payload,
+              std::span<float> x, int64_t now_s);
+
+  // Replaces b by a snapshot's and keeps the own unsent progress: x = b' + (x - b). Error memory
+  // stays.
+  void replace_base(std::vector<int32_t> values, const VersionVector& applied, std::span<float> x);
+  // As saved in a checkpoint. Requires: sizes fit the table.
+  void restore(std::vector<int32_t> values, std::vector<float> error, const VersionVector& applied);
+  void restore_influence(std::map<std::pair<model::RegionId, PeerId>, Influence> influence);
+
+  const Base& base() const { return base_; }
+  std::span<const float> error() const { return error_; }
+  const VersionVector& applied() const { return applied_; }
+  const std::map<std::pair<model::RegionId, PeerId>, Influence>& influence() const {
+    return influence_;
+  }
+
+ private:
+  void remember(const DeltaKey& key, const DeltaSummary& summary, int64_t now_s);
+
+  const model::RegionTable* table_;
+  std::vector<uint8_t> is_private_;
+  Base base_;
+  std::vector<float> error_;
+  VersionVector applied_;
+  // At most regions x members entries.
+  std::map<std::pair<model::RegionId, PeerId>, Influence> influence_;
+};
+
+}  // namespace starling::swarm
