@@ -63,6 +63,14 @@ inline std::vector<std::string> names_in(const std::string& directory) {
   return names;
 }
 
+inline uint64_t file_bytes_in(const std::string& directory) {
+  uint64_t total = 0;
+  for (const auto& name : names_in(directory)) {
+    total += std::filesystem::file_size(directory + "/" + name);
+  }
+  return total;
+}
+
 // Runs `work` in a child process whose files cannot grow beyond `size_max`, as on a full disk.
 // True: it returned true.
 template <typename Work>
