@@ -1,7 +1,8 @@
 #include <doctest/doctest.h>
 #include <sys/mount.h>
 
-#include <cstring>
+#include <algorithm>
+#include <cstddef>
 
 #include "node/checkpoint_codec.h"
 #include "node/checkpoint_store.h"
@@ -25,8 +26,8 @@ std::vector<uint8_t> filled(size_t size, uint8_t first) {
 }
 
 bool equals(const model::Section& got, const std::vector<uint8_t>& bytes) {
-  return got.bytes.size() == bytes.size() &&
-         std::memcmp(got.bytes.data(), bytes.data(), bytes.size()) == 0;
+  return std::equal(got.bytes.begin(), got.bytes.end(), bytes.begin(), bytes.end(),
+                    [](std::byte a, uint8_t b) { return std::to_integer<uint8_t>(a) == b; });
 }
 
 void put_number(std::vector<uint8_t>& file, size_t at, uint64_t value, size_t size) {
