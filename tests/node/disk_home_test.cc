@@ -213,7 +213,7 @@ TEST_CASE("a home with a part missing or damaged does not open, says which, and 
   CHECK(!std::filesystem::exists(folder / "a/identity.key"));
 }
 
-TEST_CASE("one process at a time holds a home; the other learns who does") {
+TEST_CASE("one process at a time holds a home, the other learns who does") {
   TestFolder folder;
   REQUIRE(create_home(folder / "a", {}));
   const HomePaths paths(folder / "a");

@@ -139,7 +139,7 @@ TEST_CASE("killed at once after an epoch was given, the node never gives it agai
   }
 }
 
-TEST_CASE("a damaged file is set aside, said, and begun anew; two of them are kept") {
+TEST_CASE("a damaged file is set aside, said, and begun anew, and two of them are kept") {
   TestFolder folder;
   const std::string path = folder / "state.db";
   for (int round = 1; round <= 4; ++round) {
