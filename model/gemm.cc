@@ -210,19 +210,19 @@ HWY_INLINE void multiply(const float* x, const float* w, float* y, Extent extent
   }
 }
 
-uint64_t WorkspaceBytes() { return (depth_max * (columns_max + tile_rows) + 64) * sizeof(float); }
+uint64_t workspace_bytes() { return (depth_max * (columns_max + tile_rows) + 64) * sizeof(float); }
 
-void MultiplyNt(const float* x, const float* w, float* y, Extent extent, bool add) {
+void multiply_nt(const float* x, const float* w, float* y, Extent extent, bool add) {
   multiply<Order::nt>(x, w, y, extent, add);
 }
-void MultiplyNn(const float* x, const float* w, float* y, Extent extent, bool add) {
+void multiply_nn(const float* x, const float* w, float* y, Extent extent, bool add) {
   multiply<Order::nn>(x, w, y, extent, add);
 }
-void MultiplyTn(const float* x, const float* w, float* y, Extent extent, bool add) {
+void multiply_tn(const float* x, const float* w, float* y, Extent extent, bool add) {
   multiply<Order::tn>(x, w, y, extent, add);
 }
 
-void MatrixVector(const float* w, const float* x, float* y, size_t rows, size_t columns) {
+void matrix_vector(const float* w, const float* x, float* y, size_t rows, size_t columns) {
   const Tag d;
   size_t n = 0;
   for (; n + 4 <= rows; n += 4) {
@@ -252,7 +252,7 @@ void MatrixVector(const float* w, const float* x, float* y, size_t rows, size_t 
   }
 }
 
-void VectorMatrixAdd(const float* x, const float* w, float* y, size_t rows, size_t columns) {
+void vector_matrix_add(const float* x, const float* w, float* y, size_t rows, size_t columns) {
   const Tag d;
   size_t i = 0;
   for (; i + lanes <= columns; i += lanes) {
@@ -272,28 +272,28 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace starling::model::kernels {
 
-HWY_EXPORT(WorkspaceBytes);
-HWY_EXPORT(MultiplyNt);
-HWY_EXPORT(MultiplyNn);
-HWY_EXPORT(MultiplyTn);
-HWY_EXPORT(MatrixVector);
-HWY_EXPORT(VectorMatrixAdd);
+HWY_EXPORT(workspace_bytes);
+HWY_EXPORT(multiply_nt);
+HWY_EXPORT(multiply_nn);
+HWY_EXPORT(multiply_tn);
+HWY_EXPORT(matrix_vector);
+HWY_EXPORT(vector_matrix_add);
 
-uint64_t workspace_bytes() { return HWY_DYNAMIC_DISPATCH(WorkspaceBytes)(); }
+uint64_t workspace_bytes() { return HWY_DYNAMIC_DISPATCH(workspace_bytes)(); }
 void multiply_nt(const float* x, const float* w, float* y, Extent extent, bool add) {
-  HWY_DYNAMIC_DISPATCH(MultiplyNt)(x, w, y, extent, add);
+  HWY_DYNAMIC_DISPATCH(multiply_nt)(x, w, y, extent, add);
 }
 void multiply_nn(const float* x, const float* w, float* y, Extent extent, bool add) {
-  HWY_DYNAMIC_DISPATCH(MultiplyNn)(x, w, y, extent, add);
+  HWY_DYNAMIC_DISPATCH(multiply_nn)(x, w, y, extent, add);
 }
 void multiply_tn(const float* x, const float* w, float* y, Extent extent, bool add) {
-  HWY_DYNAMIC_DISPATCH(MultiplyTn)(x, w, y, extent, add);
+  HWY_DYNAMIC_DISPATCH(multiply_tn)(x, w, y, extent, add);
 }
 void matrix_vector(const float* w, const float* x, float* y, size_t rows, size_t columns) {
-  HWY_DYNAMIC_DISPATCH(MatrixVector)(w, x, y, rows, columns);
+  HWY_DYNAMIC_DISPATCH(matrix_vector)(w, x, y, rows, columns);
 }
 void vector_matrix_add(const float* x, const float* w, float* y, size_t rows, size_t columns) {
-  HWY_DYNAMIC_DISPATCH(VectorMatrixAdd)(x, w, y, rows, columns);
+  HWY_DYNAMIC_DISPATCH(vector_matrix_add)(x, w, y, rows, columns);
 }
 
 }  // namespace starling::model::kernels

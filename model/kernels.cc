@@ -77,8 +77,8 @@ HWY_INLINE float sum_of_products(const float* x, const float* y, size_t count) {
   return sum;
 }
 
-void NormForward(const float* x, const float* gain, float* y, float* inverse, size_t rows,
-                 size_t width) {
+void norm_forward(const float* x, const float* gain, float* y, float* inverse, size_t rows,
+                  size_t width) {
   for (size_t n = 0; n < rows; ++n, x += width, y += width) {
     const float mean = sum_of_products(x, x, width) / static_cast<float>(width);
     const float r = 1.0f / std::sqrt(mean + static_cast<float>(norm_epsilon));
@@ -90,8 +90,8 @@ void NormForward(const float* x, const float* gain, float* y, float* inverse, si
   }
 }
 
-void NormBackward(const float* x, const float* gain, const float* inverse, const float* dy,
-                  float* dx, float* dgain, size_t rows, size_t width) {
+void norm_backward(const float* x, const float* gain, const float* inverse, const float* dy,
+                   float* dx, float* dgain, size_t rows, size_t width) {
   for (size_t n = 0; n < rows; ++n, x += width, dy += width, dx += width) {
     const Tag d;
     const float r = inverse[n];
@@ -146,8 +146,8 @@ HWY_INLINE void scan_forward_channels(D d, const float* upz, const ScanWeights<f
   hn::StoreU(p3, d, state + 3 * channels + c);
 }
 
-void ScanForward(const float* upz, ScanWeights<float> weights, float* state, float* h, float* y,
-                 ScanExtent extent) {
+void scan_forward(const float* upz, ScanWeights<float> weights, float* state, float* h, float* y,
+                  ScanExtent extent) {
   for_vectors(extent.channels, [&](auto d, size_t c) HWY_ATTR {
     scan_forward_channels(d, upz, weights, state, h, y, extent, c);
   });
@@ -229,15 +229,15 @@ HWY_INLINE void scan_backward_channels(D d, const float* upz, const ScanWeights<
   add_scan_sums(d, sums, gradients, channels, c);
 }
 
-void ScanBackward(const float* upz, ScanWeights<float> weights, const float* state, const float* h,
-                  const float* dy, float* dupz, float* y, ScanGradients<float> gradients,
-                  ScanExtent extent) {
+void scan_backward(const float* upz, ScanWeights<float> weights, const float* state, const float* h,
+                   const float* dy, float* dupz, float* y, ScanGradients<float> gradients,
+                   ScanExtent extent) {
   for_vectors(extent.channels, [&](auto d, size_t c) HWY_ATTR {
     scan_backward_channels(d, upz, weights, state, h, dy, dupz, y, gradients, extent, c);
   });
 }
 
-void GatedForward(const float* vg, float scale, float* hidden, size_t rows, size_t width) {
+void gated_forward(const float* vg, float scale, float* hidden, size_t rows, size_t width) {
   for (size_t n = 0; n < rows; ++n, vg += 2 * width, hidden += width)
     for_vectors(width, [&](auto d, size_t i) HWY_ATTR {
       const auto gate = hn::LoadU(d, vg + width + i);
@@ -247,8 +247,8 @@ void GatedForward(const float* vg, float scale, float* hidden, size_t rows, size
     });
 }
 
-float GatedBackward(const float* vg, float scale, const float* dhidden, float* dvg, float* hidden,
-                    size_t rows, size_t width) {
+float gated_backward(const float* vg, float scale, const float* dhidden, float* dvg, float* hidden,
+                     size_t rows, size_t width) {
   float dscale = 0;
   for (size_t n = 0; n < rows; ++n) {
     for_vectors(width, [&](auto d, size_t i) HWY_ATTR {
@@ -267,7 +267,7 @@ float GatedBackward(const float* vg, float scale, const float* dhidden, float* d
   return dscale / scale;
 }
 
-void SlowMean(const float* x, float keep, float* mean, size_t rows, size_t width) {
+void slow_mean(const float* x, float keep, float* mean, size_t rows, size_t width) {
   for_vectors(width, [&](auto d, size_t i) HWY_ATTR {
     const auto old = hn::Set(d, keep), fresh = hn::Set(d, 1.0f - keep);
     auto sum = hn::LoadU(d, mean + i);
@@ -277,8 +277,8 @@ void SlowMean(const float* x, float keep, float* mean, size_t rows, size_t width
   });
 }
 
-double CrossEntropy(float* logits, const uint16_t* targets, const float* weights, size_t rows,
-                    size_t width) {
+double cross_entropy(float* logits, const uint16_t* targets, const float* weights, size_t rows,
+                     size_t width) {
   double loss = 0;
   for (size_t n = 0; n < rows; ++n, logits += width) {
     const Tag d;
@@ -306,7 +306,7 @@ double CrossEntropy(float* logits, const uint16_t* targets, const float* weights
   return loss;
 }
 
-void Adam(float* x, const float* dx, float* m, float* v, size_t count, const AdamRates& rates) {
+void adam(float* x, const float* dx, float* m, float* v, size_t count, const AdamRates& rates) {
   for_vectors(count, [&](auto d, size_t i) HWY_ATTR {
     const auto g = hn::Mul(hn::LoadU(d, dx + i), hn::Set(d, rates.gradient_scale));
     const auto first = hn::MulAdd(hn::Set(d, rates.beta1), hn::LoadU(d, m + i),
@@ -323,13 +323,13 @@ void Adam(float* x, const float* dx, float* m, float* v, size_t count, const Ada
   });
 }
 
-void ScaleAdd(float a, const float* x, float* y, size_t count) {
+void scale_add(float a, const float* x, float* y, size_t count) {
   for_vectors(count, [&](auto d, size_t i) HWY_ATTR {
     hn::StoreU(hn::MulAdd(hn::Set(d, a), hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, y + i);
   });
 }
 
-double Dot(const float* x, const float* y, size_t count) {
+double dot(const float* x, const float* y, size_t count) {
   constexpr size_t block = 4096;  // summed in float, the blocks in double
   double sum = 0;
   for (size_t i = 0; i < count; i += block)
@@ -337,7 +337,7 @@ double Dot(const float* x, const float* y, size_t count) {
   return sum;
 }
 
-int64_t Target() { return HWY_TARGET; }
+int64_t target_chosen() { return HWY_TARGET; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace starling::model::kernels
@@ -346,62 +346,62 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace starling::model::kernels {
 
-HWY_EXPORT(NormForward);
-HWY_EXPORT(NormBackward);
-HWY_EXPORT(ScanForward);
-HWY_EXPORT(ScanBackward);
-HWY_EXPORT(GatedForward);
-HWY_EXPORT(GatedBackward);
-HWY_EXPORT(SlowMean);
-HWY_EXPORT(CrossEntropy);
-HWY_EXPORT(Adam);
-HWY_EXPORT(ScaleAdd);
-HWY_EXPORT(Dot);
-HWY_EXPORT(Target);
+HWY_EXPORT(norm_forward);
+HWY_EXPORT(norm_backward);
+HWY_EXPORT(scan_forward);
+HWY_EXPORT(scan_backward);
+HWY_EXPORT(gated_forward);
+HWY_EXPORT(gated_backward);
+HWY_EXPORT(slow_mean);
+HWY_EXPORT(cross_entropy);
+HWY_EXPORT(adam);
+HWY_EXPORT(scale_add);
+HWY_EXPORT(dot);
+HWY_EXPORT(target_chosen);
 
-std::string_view isa() { return hwy::TargetName(HWY_DYNAMIC_DISPATCH(Target)()); }
+std::string_view isa() { return hwy::TargetName(HWY_DYNAMIC_DISPATCH(target_chosen)()); }
 
 void norm_forward(const float* x, const float* gain, float* y, float* inverse, size_t rows,
                   size_t width) {
-  HWY_DYNAMIC_DISPATCH(NormForward)(x, gain, y, inverse, rows, width);
+  HWY_DYNAMIC_DISPATCH(norm_forward)(x, gain, y, inverse, rows, width);
 }
 void norm_backward(const float* x, const float* gain, const float* inverse, const float* dy,
                    float* dx, float* dgain, size_t rows, size_t width) {
-  HWY_DYNAMIC_DISPATCH(NormBackward)(x, gain, inverse, dy, dx, dgain, rows, width);
+  HWY_DYNAMIC_DISPATCH(norm_backward)(x, gain, inverse, dy, dx, dgain, rows, width);
 }
 void scan_forward(const float* upz, ScanWeights<float> weights, float* state, float* h, float* y,
                   ScanExtent extent) {
-  HWY_DYNAMIC_DISPATCH(ScanForward)(upz, weights, state, h, y, extent);
+  HWY_DYNAMIC_DISPATCH(scan_forward)(upz, weights, state, h, y, extent);
 }
 void scan_backward(const float* upz, ScanWeights<float> weights, const float* state, const float* h,
                    const float* dy, float* dupz, float* y, ScanGradients<float> gradients,
                    ScanExtent extent) {
-  HWY_DYNAMIC_DISPATCH(ScanBackward)(upz, weights, state, h, dy, dupz, y, gradients, extent);
+  HWY_DYNAMIC_DISPATCH(scan_backward)(upz, weights, state, h, dy, dupz, y, gradients, extent);
 }
 void gated_forward(const float* vg, float scale, float* hidden, size_t rows, size_t width) {
-  HWY_DYNAMIC_DISPATCH(GatedForward)(vg, scale, hidden, rows, width);
+  HWY_DYNAMIC_DISPATCH(gated_forward)(vg, scale, hidden, rows, width);
 }
 float gated_backward(const float* vg, float scale, const float* dhidden, float* dvg, float* hidden,
                      size_t rows, size_t width) {
-  return HWY_DYNAMIC_DISPATCH(GatedBackward)(vg, scale, dhidden, dvg, hidden, rows, width);
+  return HWY_DYNAMIC_DISPATCH(gated_backward)(vg, scale, dhidden, dvg, hidden, rows, width);
 }
 void slow_mean(const float* x, float keep, float* mean, size_t rows, size_t width) {
-  HWY_DYNAMIC_DISPATCH(SlowMean)(x, keep, mean, rows, width);
+  HWY_DYNAMIC_DISPATCH(slow_mean)(x, keep, mean, rows, width);
 }
 double cross_entropy(float* logits, const uint16_t* targets, const float* weights, size_t rows,
                      size_t width) {
-  return HWY_DYNAMIC_DISPATCH(CrossEntropy)(logits, targets, weights, rows, width);
+  return HWY_DYNAMIC_DISPATCH(cross_entropy)(logits, targets, weights, rows, width);
 }
 void adam(float* x, const float* dx, float* m, float* v, size_t count, const AdamRates& rates) {
-  HWY_DYNAMIC_DISPATCH(Adam)(x, dx, m, v, count, rates);
+  HWY_DYNAMIC_DISPATCH(adam)(x, dx, m, v, count, rates);
 }
 void add(const float* x, float* y, size_t count) { scale_add(1.0f, x, y, count); }
 void scale_add(float a, const float* x, float* y, size_t count) {
-  HWY_DYNAMIC_DISPATCH(ScaleAdd)(a, x, y, count);
+  HWY_DYNAMIC_DISPATCH(scale_add)(a, x, y, count);
 }
 double sum_of_squares(const float* x, size_t count) { return dot(x, x, count); }
 double dot(const float* x, const float* y, size_t count) {
-  return HWY_DYNAMIC_DISPATCH(Dot)(x, y, count);
+  return HWY_DYNAMIC_DISPATCH(dot)(x, y, count);
 }
 
 }  // namespace starling::model::kernels
