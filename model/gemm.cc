@@ -154,6 +154,19 @@ HWY_NOINLINE void pack_columns(const float* w, size_t stride, size_t depth, size
   }
 }
 
+// x: (depth, count) with stride; terms of tile_rows rows, one after the other.
+HWY_NOINLINE void pack_left(const float* x, size_t stride, size_t depth, size_t count, float* out) {
+  if (count < tile_rows) {
+    for (size_t k = 0; k < depth; ++k)
+      for (size_t i = 0; i < count; ++i) out[k * tile_rows + i] = x[k * stride + i];
+    return;
+  }
+  const hn::CappedTag<float, tile_rows> d;
+  for (size_t k = 0; k < depth; ++k)
+    for (size_t i = 0; i < tile_rows; i += hn::MaxLanes(d))
+      hn::StoreU(hn::LoadU(d, x + k * stride + i), d, out + k * tile_rows + i);
+}
+
 // The packed panels and one packed left tile; grows to a fixed size once in each thread that
 // multiplies.
 struct Workspace {
@@ -190,9 +203,7 @@ HWY_INLINE void multiply(const float* x, const float* w, float* y, Extent extent
         const size_t count = std::min(tile_rows, extent.rows - i0);
         Left left{.at = x + i0 * extent.depth + k0, .row_stride = extent.depth, .term_stride = 1};
         if constexpr (order == Order::tn) {
-          for (size_t k = 0; k < depth; ++k)
-            for (size_t i = 0; i < count; ++i)
-              space.left[k * tile_rows + i] = x[(k0 + k) * extent.rows + i0 + i];
+          pack_left(x + k0 * extent.rows + i0, extent.rows, depth, count, space.left);
           left = {.at = space.left, .row_stride = 1, .term_stride = tile_rows};
         }
         const float* right = space.right;

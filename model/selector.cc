@@ -7,6 +7,15 @@
 
 namespace starling::model {
 
+void SelectionStatistics::add(const SelectionStatistics& other) {
+  choices += other.choices;
+  for (size_t r = 0; r < wanted.size(); ++r) wanted[r] += other.wanted[r];
+  for (size_t i = 0; i < slow_sum.size(); ++i) {
+    slow_sum[i] += other.slow_sum[i];
+    slow_squares[i] += other.slow_squares[i];
+  }
+}
+
 void SelectionStatistics::clear() {
   choices = 0;
   std::fill(wanted.begin(), wanted.end(), 0);

@@ -26,6 +26,7 @@ struct SelectionStatistics {
 
   explicit SelectionStatistics(const Shape& shape)
       : wanted(shape.regions), slow_sum(shape.width), slow_squares(shape.width) {}
+  void add(const SelectionStatistics& other);
   void clear();
 };
 

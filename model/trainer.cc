@@ -1,14 +1,15 @@
 #include "model/trainer.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <numbers>
-#include <optional>
 
 #include "model/checkpoint.h"
 #include "model/kernels.h"
-#include "model/network.h"
 #include "model/optimizer.h"
+#include "model/parallel.h"
+#include "model/row_worker.h"
 
 namespace starling::model {
 namespace {
@@ -42,10 +43,8 @@ std::string batch_fault(const Batch& batch) {
   return total > 0 ? std::string() : "the batch predicts nothing: every weight is 0";
 }
 
-bool is_finite(const float* values, size_t count) {
-  for (size_t i = 0; i < count; ++i)
-    if (!std::isfinite(values[i])) return false;
-  return true;
+uint32_t workers_for(const TrainerOptions& options, uint32_t rows) {
+  return std::min(options.threads, (rows + options.micro_rows - 1) / options.micro_rows);
 }
 
 std::string tensor_fault(std::span<const Tensor> tensors, const float* values,
@@ -55,21 +54,6 @@ std::string tensor_fault(std::span<const Tensor> tensors, const float* values,
       return std::string(what) + " '" + std::string(tensor.name) + "' of layer " +
              std::to_string(tensor.layer) + " is not finite";
   return {};
-}
-
-std::string activation_fault(const Shape& shape, Window window,
-                             const Activations<float>& activations) {
-  const size_t N = window.positions(), D = shape.width, E = shape.channels;
-  for (size_t i = 0; i < activations.layers.size(); ++i) {
-    const LayerActivations<float>& layer = activations.layers[i];
-    const std::string where = " of layer " + std::to_string(i) + " is not finite";
-    if (!is_finite(layer.x, N * D)) return "the input" + where;
-    if (!is_finite(layer.upz, N * 3 * E)) return "the activation 'upz'" + where;
-    if (!is_finite(layer.h, N * E)) return "the activation 'h'" + where;
-    if (!is_finite(layer.middle, N * D)) return "the activation 'middle'" + where;
-  }
-  return is_finite(activations.out, N * D) ? std::string()
-                                           : "the last layer's output is not finite";
 }
 
 }  // namespace
@@ -83,14 +67,10 @@ struct Trainer::Parts {
   std::vector<float> x;
   LearnerState state;
 
-  std::vector<float> gradient;
-  std::unique_ptr<Activations<float>> activations;
-  Predictions<float> predictions;
+  std::vector<RowWorker> workers;  // at least one; the first one's gradient becomes the step's
   std::vector<StreamState<float>> rows;
-  std::vector<SelectionStatistics> statistics;  // of the interval, per layer
-  std::vector<uint64_t> allowed;                // per layer; empty: no restriction
-  std::vector<uint64_t> interval_tokens;        // per region
-  std::vector<uint64_t> step_tokens;            // per region
+  std::vector<uint64_t> allowed;          // per layer; empty: no restriction
+  std::vector<uint64_t> interval_tokens;  // per region
 
   Parts(const Shape& s, const TrainerOptions& o, std::vector<float> parameters)
       : shape(s),
@@ -99,111 +79,123 @@ struct Trainer::Parts {
         regions(region_table(s)),
         tensors(model::tensors(s)),
         x(std::move(parameters)),
-        statistics(s.layers, SelectionStatistics(s)),
-        interval_tokens(regions.size()),
-        step_tokens(regions.size()) {
-    assert(x.size() == parameter_count(shape) && options.micro_rows > 0);
+        interval_tokens(regions.size()) {
+    assert(x.size() == parameter_count(shape) && options.micro_rows > 0 && options.threads > 0);
+    for (uint32_t i = 0; i < options.threads; ++i)
+      workers.emplace_back(shape, static_cast<uint32_t>(regions.size()));
     state.optimizer.region_steps.resize(regions.size());
     state.woken.resize(regions.size());
     state.usage.resize(size_t{shape.layers} * shape.regions);
   }
 
-  void prepare(const Batch& batch);
-  double run_rows(const Batch& batch, uint32_t first, Window window, double total_weight);
-  void count_tokens(Window window);
-  StepError fault(Window window, std::string_view otherwise);
-  Result<StepReport, StepError> update(double loss, uint64_t predicted, Window window,
-                                       float learning_rate);
+  uint32_t prepare(const Batch& batch);
+  bool run(const Batch& batch, uint32_t active);
+  void gather(uint32_t active);
+  StepError fault(uint32_t active, std::string_view otherwise);
+  Result<StepReport, StepError> update(const Batch& batch, uint32_t active, float learning_rate);
+  SelectionStatistics take_statistics(size_t layer);
+  void forget_streams();
   void restrict_choice();
-  // Region ids of one layer: mixing, its MLP regions, selection.
-  size_t mixing_region(size_t layer) const { return 1 + layer * (shape.regions + 2); }
 };
 
-void Trainer::Parts::prepare(const Batch& batch) {
+// Returns how many workers this batch keeps busy.
+uint32_t Trainer::Parts::prepare(const Batch& batch) {
   if (state.optimizer.m.empty()) {
     state.optimizer.m.resize(x.size());
     state.optimizer.v.resize(x.size());
   }
-  gradient.assign(x.size(), 0.0f);
   const Window window{std::min(options.micro_rows, batch.rows), batch.length};
-  if (activations == nullptr || activations->window_max != window) {
-    activations.reset();
-    activations = std::make_unique<Activations<float>>(shape, window, Keep::everything);
-  }
+  const uint32_t active = workers_for(options, batch.rows);
+  for (uint32_t i = 0; i < active; ++i) workers[i].prepare(window);
   while (rows.size() < batch.rows) rows.emplace_back(shape);
   for (size_t row = 0; row < batch.rows; ++row)
     if (batch.fresh[row] != 0) rows[row].reset();
-  std::fill(step_tokens.begin(), step_tokens.end(), 0);
+  return active;
 }
 
-void Trainer::Parts::count_tokens(Window window) {
-  step_tokens[0] += window.positions();
-  for (size_t layer = 0; layer < shape.layers; ++layer) {
-    const size_t mixing = mixing_region(layer);
-    step_tokens[mixing] += window.positions();
-    step_tokens[mixing + 1 + shape.regions] += window.positions();
-    for (size_t i = 0; i < activations->segments.size(); ++i)
-      for (uint32_t r = 0; r < shape.regions; ++r)
-        if ((activations->layers[layer].chosen[i] >> r & 1) != 0)
-          step_tokens[mixing + 1 + r] += activations->segments[i].length;
-  }
-}
-
-// Forward and backward of `window.rows` rows from `first`; returns their share of the loss in nats.
-double Trainer::Parts::run_rows(const Batch& batch, uint32_t first, Window window,
-                                double total_weight) {
-  const size_t start = size_t{first} * batch.length;
-  const std::span<const uint16_t> symbols(batch.symbols.data() + start, window.positions());
-  predictions.clear();
-  for (uint32_t i = 0; i < window.positions(); ++i) {
-    if (batch.weights[start + i] == 0) continue;
-    predictions.at.push_back(i);
-    predictions.targets.push_back(batch.targets[start + i]);
-    predictions.weights.push_back(
-        static_cast<float>(static_cast<double>(batch.weights[start + i]) / total_weight));
-  }
-  const Routing routing{.allowed = options.working_set ? std::span<const uint64_t>(allowed)
+// Forward and backward of the whole batch; each worker takes every active-th group of micro_rows
+// rows.
+bool Trainer::Parts::run(const Batch& batch, uint32_t active) {
+  double total_weight = 0;
+  for (const float weight : batch.weights) total_weight += static_cast<double>(weight);
+  const WorkOrder order{.batch = batch,
+                        .x = x,
+                        .allowed = options.working_set ? std::span<const uint64_t>(allowed)
                                                        : std::span<const uint64_t>(),
-                        .statistics = statistics};
-  const float* parameters = x.data();
-  network_forward(shape, parameters, symbols, window, std::span(rows).subspan(first, window.rows),
-                  routing, *activations);
-  count_tokens(window);
-  const double loss =
-      loss_backward(shape, parameters, window, predictions, gradient.data(), *activations);
-  if (std::isfinite(loss))
-    network_backward(shape, parameters, symbols, window, gradient.data(), *activations);
-  return loss;
+                        .rows = rows,
+                        .total_weight = total_weight};
+  std::vector<uint8_t> finished(active, 1);
+  parallel_for(active, active, [&](uint32_t index) {
+    const uint32_t stride = active * options.micro_rows;
+    for (uint32_t first = index * options.micro_rows; first < batch.rows; first += stride) {
+      const Window window{std::min(options.micro_rows, batch.rows - first), batch.length};
+      if (workers[index].run(order, first, window)) continue;
+      finished[index] = 0;
+      return;
+    }
+  });
+  return std::find(finished.begin(), finished.end(), 0) == finished.end();
+}
+
+// Into the first worker, in order.
+void Trainer::Parts::gather(uint32_t active) {
+  RowWorker& sum = workers.front();
+  for (uint32_t i = 1; i < active; ++i) {
+    kernels::add(workers[i].gradient.data(), sum.gradient.data(), x.size());
+    for (size_t region = 0; region < regions.size(); ++region)
+      sum.tokens[region] += workers[i].tokens[region];
+    sum.loss += workers[i].loss;
+  }
+}
+
+void Trainer::Parts::forget_streams() {
+  for (StreamState<float>& row : rows) row.reset();
+  for (RowWorker& worker : workers)
+    for (SelectionStatistics& layer : worker.statistics) layer.clear();
 }
 
 // The first tensor that is not finite; the rows start afresh, for their states may be spoilt.
-StepError Trainer::Parts::fault(Window window, std::string_view otherwise) {
+StepError Trainer::Parts::fault(uint32_t active, std::string_view otherwise) {
   std::string what = tensor_fault(tensors, x.data(), "the parameter");
-  if (what.empty()) what = activation_fault(shape, window, *activations);
-  if (what.empty()) what = tensor_fault(tensors, gradient.data(), "the gradient of");
-  for (StreamState<float>& row : rows) row.reset();
-  for (SelectionStatistics& layer : statistics) layer.clear();
+  for (uint32_t i = 0; i < active && what.empty(); ++i) what = workers[i].activation_fault();
+  for (uint32_t i = 0; i < active && what.empty(); ++i)
+    what = tensor_fault(tensors, workers[i].gradient.data(), "the gradient of");
+  forget_streams();
   return {what.empty() ? std::string(otherwise) : what};
 }
 
-Result<StepReport, StepError> Trainer::Parts::update(double loss, uint64_t predicted, Window window,
+Result<StepReport, StepError> Trainer::Parts::update(const Batch& batch, uint32_t active,
                                                      float learning_rate) {
-  const double norm = gradient_norm(tensors, gradient);
-  if (!std::isfinite(norm)) return Unexpected{fault(window, "the gradient's norm is not finite")};
+  gather(active);
+  const RowWorker& sum = workers.front();
+  const double norm = gradient_norm(tensors, sum.gradient);
+  if (!std::isfinite(norm)) return Unexpected{fault(active, "the gradient's norm is not finite")};
   const double scale = std::min(1.0, static_cast<double>(options.clip_norm) / (norm + 1e-6));
   std::vector<uint8_t> awake(regions.size());
-  uint64_t positions = step_tokens[0];
   for (size_t region = 0; region < regions.size(); ++region) {
-    awake[region] = step_tokens[region] > 0 ? 1 : 0;
-    interval_tokens[region] += step_tokens[region];
-    state.woken[region] += step_tokens[region];
+    awake[region] = sum.tokens[region] > 0 ? 1 : 0;
+    interval_tokens[region] += sum.tokens[region];
+    state.woken[region] += sum.tokens[region];
   }
-  optimizer_step(tensors, awake, gradient, options, learning_rate, static_cast<float>(scale), x,
+  optimizer_step(tensors, awake, sum.gradient, options, learning_rate, static_cast<float>(scale), x,
                  state.optimizer);
   ++state.counters.steps;
-  state.counters.tokens += positions;
-  return StepReport{
-      .loss = loss * std::numbers::log2e, .gradient_norm = norm, .predicted = predicted};
+  state.counters.tokens += sum.tokens[0];
+  const auto predicted = std::count_if(batch.weights.begin(), batch.weights.end(),
+                                       [](float weight) { return weight > 0; });
+  return StepReport{.loss = sum.loss * std::numbers::log2e,
+                    .gradient_norm = norm,
+                    .predicted = static_cast<uint64_t>(predicted)};
+}
+
+// Summed over the workers, and cleared in them.
+SelectionStatistics Trainer::Parts::take_statistics(size_t layer) {
+  SelectionStatistics sum(shape);
+  for (RowWorker& worker : workers) {
+    sum.add(worker.statistics[layer]);
+    worker.statistics[layer].clear();
+  }
+  return sum;
 }
 
 void Trainer::Parts::restrict_choice() {
@@ -224,20 +216,9 @@ Result<StepReport, StepError> Trainer::step(const Batch& batch, float learning_r
   if (std::string fault = batch_fault(batch); !fault.empty()) return Unexpected{StepError{fault}};
   if (!(learning_rate >= 0) || !std::isfinite(learning_rate))
     return Unexpected{StepError{"the learning rate is negative or not finite"}};
-  parts.prepare(batch);
-  double total_weight = 0, loss = 0;
-  uint64_t predicted = 0;
-  for (const float weight : batch.weights) {
-    total_weight += static_cast<double>(weight);
-    predicted += weight > 0 ? 1 : 0;
-  }
-  Window window{0, batch.length};
-  for (uint32_t first = 0; first < batch.rows; first += window.rows) {
-    window.rows = std::min(parts.options.micro_rows, batch.rows - first);
-    loss += parts.run_rows(batch, first, window, total_weight);
-    if (!std::isfinite(loss)) return Unexpected{parts.fault(window, "the loss is not finite")};
-  }
-  return parts.update(loss, predicted, window, learning_rate);
+  const uint32_t active = parts.prepare(batch);
+  if (!parts.run(batch, active)) return Unexpected{parts.fault(active, "the loss is not finite")};
+  return parts.update(batch, active, learning_rate);
 }
 
 const Shape& Trainer::shape() const { return parts_->shape; }
@@ -253,7 +234,7 @@ void Trainer::end_exchange(float statistics_rate) {
   const auto rate = static_cast<double>(statistics_rate);
   bool counted = false;
   for (uint32_t index = 0; index < shape.layers; ++index) {
-    SelectionStatistics& statistics = parts.statistics[index];
+    const SelectionStatistics statistics = parts.take_statistics(index);
     if (statistics.choices == 0 || selectable == 0) continue;
     counted = true;
     const auto layer = Layout(shape).layer(parts.x.data(), index);
@@ -273,7 +254,6 @@ void Trainer::end_exchange(float statistics_rate) {
       average =
           parts.state.counters.exchanges == 0 ? usage : average + usage_average * (usage - average);
     }
-    statistics.clear();
   }
   if (!counted) return;
   ++parts.state.counters.exchanges;
@@ -293,8 +273,7 @@ std::vector<float> Trainer::activity() const {
 }
 
 void Trainer::release_scratch() {
-  parts_->activations.reset();
-  std::vector<float>().swap(parts_->gradient);
+  for (RowWorker& worker : parts_->workers) worker.release();
 }
 
 std::vector<Section> Trainer::sections() const {
@@ -305,8 +284,7 @@ Result<Done, std::string> Trainer::load(std::span<const Section> sections) {
   Parts& parts = *parts_;
   auto loaded = load_sections(sections, parts.shape, parts.x, parts.state);
   if (!loaded) return loaded;
-  for (StreamState<float>& row : parts.rows) row.reset();
-  for (SelectionStatistics& layer : parts.statistics) layer.clear();
+  parts.forget_streams();
   std::fill(parts.interval_tokens.begin(), parts.interval_tokens.end(), 0);
   parts.allowed.clear();
   if (parts.state.counters.exchanges > 0) parts.restrict_choice();
@@ -316,10 +294,12 @@ Result<Done, std::string> Trainer::load(std::span<const Section> sections) {
 uint64_t Trainer::memory_bytes(const Shape& shape, const TrainerOptions& options, uint32_t rows,
                                uint32_t length) {
   const Window window{std::min(options.micro_rows, rows), length};
-  const uint64_t copies = 4;  // x, gradient, m, v
+  const uint64_t workers = workers_for(options, rows);
+  const uint64_t copies = 3 + workers;  // x, m, v, and a gradient each
   return copies * parameter_count(shape) * sizeof(float) +
-         Activations<float>::bytes(shape, window, Keep::everything) +
-         rows * StreamState<float>(shape).bytes() + kernels::workspace_bytes();
+         workers * (Activations<float>::bytes(shape, window, Keep::everything) +
+                    kernels::workspace_bytes()) +
+         rows * StreamState<float>(shape).bytes();
 }
 
 }  // namespace starling::model

@@ -28,6 +28,8 @@ struct TrainerOptions {
   float weight_decay = 0.05f;  // matrices only
   float clip_norm = 1.0f;
   uint32_t micro_rows = 2;  // rows that are in flight at once: bounds the activations' memory
+  // Groups of micro_rows rows that run at once; each thread more holds a gradient and activations.
+  uint32_t threads = 1;
   bool working_set =
       true;  // restrict selection to the regions that cover 90 % of this node's choices
 };

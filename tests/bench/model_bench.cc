@@ -115,7 +115,7 @@ double measure_peak() {
 bool measure_training(const Options& options, const model::Shape& shape, Figures& figures) {
   const uint32_t rows =
       options.rows > 0 ? options.rows : std::max(1u, step_tokens / options.length);
-  const model::TrainerOptions trainer_options;
+  const model::TrainerOptions trainer_options{.threads = options.threads};
   model::Trainer trainer(shape, trainer_options, model::genesis(shape, 1));
   Rng rng(1);
   const auto batch = random_batch(rng, rows, options.length);

@@ -72,6 +72,23 @@ TEST_CASE("how many rows are in flight at once does not change what is learnt") 
   CHECK(worst < 2e-3);
 }
 
+TEST_CASE("several threads learn the same as one, and the same every time") {
+  Trainer one = small_trainer({.micro_rows = 1});
+  Trainer two = small_trainer({.micro_rows = 1, .threads = 2});
+  Trainer again = small_trainer({.micro_rows = 1, .threads = 2});
+  for (Trainer* trainer : {&one, &two, &again}) {
+    train(*trainer, 3);
+    trainer->end_exchange(0.3f);
+  }
+  CHECK(copy_of(two) == copy_of(again));
+  CHECK(one.take_region_tokens() == two.take_region_tokens());
+  const auto a = copy_of(one), b = copy_of(two);
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i)
+    worst = std::max(worst, std::abs(static_cast<double>(a[i] - b[i])));
+  CHECK(worst < 2e-3);
+}
+
 TEST_CASE("a region that sleeps is left bit for bit as it was") {
   Trainer trainer = small_trainer();
   train(trainer, 4);
