@@ -32,11 +32,15 @@ class Writer {
     for (; value >= 0x80; value >>= 7) u8(static_cast<uint8_t>(value | 0x80));
     u8(static_cast<uint8_t>(value));
   }
-  void raw(ByteView bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
+  void raw(ByteView bytes) {
+    const size_t at = out_.size();
+    out_.resize(at + bytes.size());
+    std::copy(bytes.begin(), bytes.end(), out_.begin() + static_cast<std::ptrdiff_t>(at));
+  }
   void text(std::string_view text, size_t size_max) {
     assert(is_plain_text(text, size_max));
     varint(text.size());
-    out_.insert(out_.end(), text.begin(), text.end());
+    for (const char c : text) u8(static_cast<uint8_t>(c));
   }
   const Bytes& bytes() const { return out_; }
   Bytes take() { return std::move(out_); }
