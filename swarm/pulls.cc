@@ -156,9 +156,10 @@ void Pulls::lost(const PeerId& peer, Instant now) {
 
 void Pulls::not_served(const PeerId& peer, const VersionVector& folded, Instant now) {
   for (auto& [key, want] : wants_) {
-    if (want.asked != peer || !folded.contains(key)) continue;
+    if (!folded.contains(key)) continue;
+    if (!is_in(want.tried, peer)) want.tried.push_back(peer);
+    if (want.asked != peer) continue;
     want.asked.reset();
-    want.tried.push_back(peer);
     want.due = now;
   }
 }
@@ -168,7 +169,7 @@ bool Pulls::expire(Instant now) {
   for (auto& [key, want] : wants_) {
     if (want.due > now) continue;
     if (want.asked) {
-      want.tried.push_back(*want.asked);
+      if (!is_in(want.tried, *want.asked)) want.tried.push_back(*want.asked);
       want.asked.reset();
       has_work = true;
     } else if (want.due > expired_at_) {

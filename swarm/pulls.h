@@ -38,7 +38,8 @@ class Pulls {
   void arrived(const DeltaKey& key) { wants_.erase(key); }
   void put_off(const DeltaKey& key, Instant now);  // it came and could not be taken now
   void lost(const PeerId& peer, Instant now);      // the link is gone: others are asked at once
-  // `peer` answered that it has those of `folded` only in a snapshot.
+  // `peer` answered with a snapshot: it is not asked again for any of those that are folded into
+  // it.
   void not_served(const PeerId& peer, const VersionVector& folded, Instant now);
   // True: something timed out or may be asked again, so that plan() has work.
   bool expire(Instant now);
