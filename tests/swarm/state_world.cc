@@ -137,8 +137,7 @@ SnapshotOffer Node::make_snapshot() {
   Bytes file(offer.size, static_cast<uint8_t>(index + 1));
   offer.file_hash = blake2b(file);
   files[offer.file_hash] = file;
-  // The world knows what is in a file; a real node reads it there.
-  for (const auto& node : world.nodes) node->bases[offer.file_hash] = {offer, base};
+  world.snapshots[offer.file_hash] = {offer, base};
   input(SnapshotAvailable{offer});
   return offer;
 }
@@ -209,7 +208,7 @@ void Node::install(const SnapshotOffer& offer) {
   const bool is_good = blake2b(files.at(offer.file_hash)) == offer.file_hash;
   if (is_good) {
     const VersionVector before = applied;
-    const auto& [what, value] = bases.at(offer.file_hash);
+    const auto& [what, value] = world.snapshots.at(offer.file_hash);
     base = value;
     applied = what.have;
     for (const DeltaKey& key : order) {  // what was in the base and is not in the snapshot

@@ -69,8 +69,7 @@ class Node {
   VersionVector applied;  // of the learner's base
   int64_t base = 0;       // a sum that every delta moves in its own way
   std::map<DeltaKey, int> deliveries;
-  std::map<Digest, Bytes> files;                              // snapshots served, and being fetched
-  std::map<Digest, std::pair<SnapshotOffer, int64_t>> bases;  // what a snapshot file says
+  std::map<Digest, Bytes> files;  // snapshots served, and being fetched
 
   // What it did since its first boot.
   std::vector<Notice> notices;
@@ -128,6 +127,8 @@ class World {
   SwarmId swarm;
   std::vector<std::unique_ptr<Node>> nodes;
   std::map<DeltaKey, Filed> published;
+  // What each snapshot file says; a real node reads it there.
+  std::map<Digest, std::pair<SnapshotOffer, int64_t>> snapshots;
   std::vector<std::pair<PeerId, Input>> recorded;  // everything received, when `is_recording`
   bool is_recording = false;
 
