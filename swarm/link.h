@@ -12,8 +12,7 @@
 namespace starling::swarm {
 
 inline constexpr int64_t served_keys_per_s_max = 1024;  // deltas a peer may pull; burst twice this
-inline constexpr int64_t rate_penalty_interval_ms =
-    1000;  // a burst after a pause counts as one fault
+inline constexpr int64_t fault_interval_ms = 1000;      // mild faults within it count as one
 
 struct Link {
   Link(const Config& config, std::string remote, Instant now)
@@ -34,7 +33,7 @@ struct Link {
   TokenBucket served;       // deltas served to it
   Instant up_at;
   Instant heard_at;
-  Instant rate_fault_at{INT64_MIN};
+  Instant fault_at{INT64_MIN};   // the last mild one that was counted
   Instant heartbeat_at = never;  // our next one, or our Hello again
   uint32_t heartbeat_count = 0;
   uint64_t echo_ms = 0;   // its clock, from its last heartbeat

@@ -31,12 +31,14 @@ void State::Parts::drop(Turn& turn, const PeerId& from, DropReason reason, int p
   blame(turn, from, reason, penalty);
 }
 
-void State::Parts::drop_for_rate(Turn& turn, const PeerId& from) {
+// For faults that come in bursts when a device or a line slept: a second's worth of them costs as
+// much as one.
+void State::Parts::drop_mildly(Turn& turn, const PeerId& from, DropReason reason) {
   const auto link = links.find(from);
-  const bool is_counted = link != links.end() &&
-                          turn.now.ms - rate_penalty_interval_ms >= link->second.rate_fault_at.ms;
-  if (is_counted) link->second.rate_fault_at = turn.now;
-  drop(turn, from, DropReason::rate_limited, is_counted ? penalty_of(DropReason::rate_limited) : 0);
+  const bool is_counted =
+      link != links.end() && turn.now.ms - fault_interval_ms >= link->second.fault_at.ms;
+  if (is_counted) link->second.fault_at = turn.now;
+  drop(turn, from, reason, is_counted ? penalty_of(reason) : 0);
 }
 
 void State::Parts::blame(Turn& turn, const PeerId& peer, DropReason reason, int penalty) {

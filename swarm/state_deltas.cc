@@ -47,7 +47,7 @@ void State::Parts::on(Turn& turn, const ReceivedDelta& received) {
   const auto found = links.find(received.from);
   if (found == links.end()) return;  // was under way when we closed the link
   if (!found->second.is_greeted) {
-    return drop(turn, received.from, DropReason::unexpected, penalty_of(DropReason::unexpected));
+    return drop_mildly(turn, received.from, DropReason::unexpected);
   }
   found->second.heard_at = turn.now;
   if (Member* const sender = roster.find(received.from)) sender->evidence.heard_at = turn.now;
@@ -101,7 +101,7 @@ bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, cons
   }
   Member* const member = roster.find(origin);
   if (member != nullptr && !pulls.is_asked(key) && !member->pushes.take(turn.now)) {
-    drop_for_rate(turn, from);
+    drop_mildly(turn, from, DropReason::rate_limited);
     return false;
   }
   return true;
@@ -197,7 +197,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Pull& pull) {
       is_folded = true;
       continue;
     }
-    if (!link.served.take(turn.now)) return drop_for_rate(turn, from);
+    if (!link.served.take(turn.now)) return drop_mildly(turn, from, DropReason::rate_limited);
     turn.outbox.push_back(SendStored{from, key});
   }
   if (is_folded && !snapshots.empty()) turn.outbox.push_back(Send{from, snapshots.back()});

@@ -116,7 +116,7 @@ bool State::Parts::is_in_order(Turn& turn, Link& link, const ReceivedMessage& re
   }
   link.heard_at = turn.now;
   if (!link.control.take(turn.now)) {
-    drop_for_rate(turn, received.from);
+    drop_mildly(turn, received.from, DropReason::rate_limited);
     return false;
   }
   return true;
@@ -129,7 +129,7 @@ void State::Parts::on(Turn& turn, const ReceivedMessage& received) {
   if (!is_in_order(turn, link, received)) return;
   if (!std::holds_alternative<Hello>(received.message)) {
     if (!link.is_greeted) {
-      return drop(turn, received.from, DropReason::unexpected, penalty_of(DropReason::unexpected));
+      return drop_mildly(turn, received.from, DropReason::unexpected);
     }
     link.is_met = true;
     if (Member* const member = roster.find(received.from)) member->evidence.heard_at = turn.now;

@@ -45,7 +45,7 @@ struct State::Parts {
   void on(Turn& turn, const AddAddress& seed);
   void on(Turn& turn, const Wake& wake);
   void drop(Turn& turn, const PeerId& from, DropReason reason, int penalty);
-  void drop_for_rate(Turn& turn, const PeerId& from);
+  void drop_mildly(Turn& turn, const PeerId& from, DropReason reason);
   void blame(Turn& turn, const PeerId& peer, DropReason reason, int penalty);
   void run_due(Turn& turn);
   Instant earliest(Instant now);

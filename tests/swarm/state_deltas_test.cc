@@ -121,7 +121,7 @@ TEST_CASE("numbers beyond the window are not taken, and pulled when their turn c
   CHECK(all_of<Drop>(desk.push(ada, 0)).at(0).reason == DropReason::malformed);
 }
 
-TEST_CASE("an origin may push its deltas a minute and no more; what we pulled ourselves is free") {
+TEST_CASE("an origin may push its deltas a minute and no more, what we pulled ourselves is free") {
   Config config;
   config.deltas_per_minute_max = 10;
   Desk desk(config);

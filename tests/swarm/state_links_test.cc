@@ -242,7 +242,7 @@ TEST_CASE("a silent member is suspect after four intervals, and failed and close
 }
 
 TEST_CASE(
-    "a link lost by error leaves a suspect, later a failed member; coming back it joins again") {
+    "a link lost by error leaves a suspect, later a failed member, coming back it joins again") {
   Desk desk;
   Peer ada(10);
   desk.link(ada);
