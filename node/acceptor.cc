@@ -213,12 +213,12 @@ void Acceptor::admit(int fd, const SocketAddress& address) {
       .cookie = cookie_of(fd),
       .address = to_string(address),
       .key = limit_key(address),
-      .is_local = is_loopback(address),
+      .is_exempt = limits_.is_loopback_exempt && is_loopback(address),
       .stage = Stage::hello,
       .deadline = Clock::now() + std::chrono::milliseconds(limits_.hello_timeout_ms)};
   if (!take_token(connection.key)) {
     refuse(connection, "too_fast");
-  } else if (!make_room(connection.key, connection.is_local)) {
+  } else if (!make_room(connection.key, connection.is_exempt)) {
     const bool is_full = connections_.size() >= limits_.connections_max;
     refuse(connection, is_full ? "too_many_connections" : "too_many_from_address");
   } else {
@@ -257,11 +257,11 @@ bool Acceptor::take_token(const std::string& key) {
 
 // At a limit, the oldest connection that has not even sent its hello gives way: half-open ones
 // cannot lock others out.
-bool Acceptor::make_room(const std::string& key, bool is_local) {
+bool Acceptor::make_room(const std::string& key, bool is_exempt) {
   const auto same_key =
       std::count_if(connections_.begin(), connections_.end(),
                     [&](const Connection& connection) { return connection.key == key; });
-  if (!is_local && static_cast<size_t>(same_key) >= limits_.connections_per_address_max) {
+  if (!is_exempt && static_cast<size_t>(same_key) >= limits_.connections_per_address_max) {
     return displace_oldest_hello(&key);
   }
   if (connections_.size() >= limits_.connections_max) return displace_oldest_hello(nullptr);

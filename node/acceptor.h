@@ -22,14 +22,13 @@
 namespace starling::node {
 
 struct AcceptorLimits {
-  uint32_t connections_max = 64;  // open at once
-  uint32_t connections_per_address_max =
-      8;                           // of one IPv4 address or IPv6 /48; this machine itself is exempt
-  uint32_t accepts_per_s_max = 5;  // per address, in the long run
-  uint32_t accepts_burst = 20;     // per address, at once
-  uint32_t hello_timeout_ms = 1500;  // until the client hello is whole
-  uint32_t handshake_timeout_ms =
-      1500;  // gRPC's own, after that; how long we look for a connection's end
+  uint32_t connections_max = 64;             // open at once
+  uint32_t connections_per_address_max = 8;  // of one IPv4 address or IPv6 /48
+  bool is_loopback_exempt = true;            // from the limit per address: a swarm on one machine
+  uint32_t accepts_per_s_max = 5;            // per address, in the long run
+  uint32_t accepts_burst = 20;               // per address, at once
+  uint32_t hello_timeout_ms = 1500;          // until the client hello is whole
+  uint32_t handshake_timeout_ms = 1500;      // gRPC's own, after that
 };
 
 // What gRPC's threads tell the accept loop. Owned jointly with the certificate verifiers, which may
@@ -87,7 +86,7 @@ class Acceptor {
     int fd = -1;          // from handed_over on it is gRPC's: only asked for its cookie
     uint64_t cookie = 0;  // the kernel's number of the socket; tells a re-used descriptor from ours
     std::string address, key;
-    bool is_local = false;
+    bool is_exempt = false;
     Stage stage = Stage::hello;
     Clock::time_point deadline;
   };
@@ -104,7 +103,7 @@ class Acceptor {
   void accept_failed(int error);
   void admit(int fd, const SocketAddress& address);
   bool take_token(const std::string& key);
-  bool make_room(const std::string& key, bool is_local);
+  bool make_room(const std::string& key, bool is_exempt);
   bool displace_oldest_hello(const std::string* key);
   void look_at_hello(Connection& connection);
   void hand_over(Connection& connection);

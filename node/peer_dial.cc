@@ -246,13 +246,14 @@ class DialledLink final : public PeerLink,
   }
 
   void OnReadInitialMetadataDone(bool ok) override {
-    const auto pems = ok ? call_.auth_context()->FindPropertyValues("x509_pem_cert")
-                         : std::vector<grpc::string_ref>();
+    if (!ok) return over();
+    // Without the mark the server refuses the stream: its status, which says why, ends the read.
+    const auto pems = call_.auth_context()->FindPropertyValues("x509_pem_cert");
     if (pems.empty() || !call_.GetServerInitialMetadata().contains(link_metadata_key))
-      return read_done(false);
+      return read_next();
     // The verifier has checked this certificate; who it is, is read from the connection itself.
     auto proof = check_certificate({pems.front().data(), pems.front().size()}, terms_.rules.swarm);
-    if (!proof) return read_done(false);
+    if (!proof) return stop_stream("bad certificate");
     identify(std::move(proof).value(), plan_.address);
     const std::optional<std::string> refusal = table_->admit_dialled(shared_from_this());
     verdict_->release(*table_, dial_);
@@ -263,10 +264,9 @@ class DialledLink final : public PeerLink,
     is_taken_ = true;
     read_next();
   }
-  void OnReadDone(bool ok) override { read_done(ok); }
+  void OnReadDone(bool ok) override { ok ? read_done(true) : over(); }
   void OnWriteDone(bool ok) override { write_done(ok); }
   void OnDone(const grpc::Status& status) override {
-    const std::shared_ptr<DialledLink> last = std::move(self_);
     alarm_.Cancel();
     verdict_->release(*table_, dial_);
     if (is_taken_) {
@@ -276,10 +276,17 @@ class DialledLink final : public PeerLink,
     } else {
       dialler_.failed(std::move(plan_), dial_failure_text(status, *verdict_));
     }
-    dialler_.over(dial_);  // the dialler may be gone after this
+    dialler_.bury(std::move(self_));  // the link, and even the dialler, may be gone after this
   }
+  uint64_t dial() const { return dial_; }
 
  private:
+  // The server ended the stream. Cancelling would now put our own status in the place of its last
+  // words.
+  void over() {
+    is_over_ = true;
+    read_done(false);
+  }
   void time_out() {
     verdict_->refuse("no answer within " + std::to_string(dialler_.options_.timeout_ms / 1000) +
                      " s");
@@ -287,9 +294,11 @@ class DialledLink final : public PeerLink,
   }
   void start_read(grpc::ByteBuffer* message) override { StartRead(message); }
   void start_write(const grpc::ByteBuffer* message) override { StartWrite(message); }
-  void cancel() override { call_.TryCancel(); }
+  void cancel() override {
+    if (!is_over_) call_.TryCancel();
+  }
   void finish(const std::string&) override {
-    call_.TryCancel();
+    cancel();
     RemoveHold();
   }
 
@@ -302,6 +311,7 @@ class DialledLink final : public PeerLink,
   grpc::ClientContext call_;
   grpc::Alarm alarm_;
   std::atomic<bool> is_taken_ = false;  // the server took the stream: it is, or was, the link
+  std::atomic<bool> is_over_ = false;   // no more reads succeed
   std::shared_ptr<DialledLink> self_;
 };
 
@@ -313,7 +323,8 @@ PeerDialler::PeerDialler(const Options& options, const TlsPair& pair, const Link
       quota_(quota),
       provider_(std::make_shared<tls::StaticDataCertificateProvider>(
           std::vector<tls::IdentityKeyCertPair>{
-              {.private_key = pair.key, .certificate_chain = pair.certificate}})) {}
+              {.private_key = pair.key, .certificate_chain = pair.certificate}})),
+      sexton_([this] { run_graves(); }) {}
 
 PeerDialler::~PeerDialler() { stop(); }
 
@@ -362,10 +373,24 @@ void PeerDialler::failed(Plan plan, const std::string& reason) {
   table_->dial_failed(plan.address, plan.failures);
 }
 
-void PeerDialler::over(uint64_t dial) {
-  std::lock_guard lock(mutex_);
-  dials_.erase(dial);
-  if (dials_.empty()) idle_.notify_all();
+void PeerDialler::bury(std::shared_ptr<DialledLink> link) {
+  const bool is_taken = graves_.push(std::move(link));
+  assert(is_taken);
+}
+
+void PeerDialler::run_graves() {
+  while (auto grave = graves_.pop_until(std::chrono::steady_clock::time_point::max())) {
+    std::shared_ptr<DialledLink> link = *std::move(grave);
+    const uint64_t dial = link->dial();
+    {
+      std::lock_guard lock(mutex_);
+      dials_[dial].reset();
+    }
+    link.reset();
+    std::lock_guard lock(mutex_);
+    dials_.erase(dial);
+    if (dials_.empty()) idle_.notify_all();
+  }
 }
 
 void PeerDialler::stop() {
@@ -376,10 +401,16 @@ void PeerDialler::stop() {
     is_stopped_ = true;
     for (const auto& [dial, link] : dials_) dials.push_back(link);
   }
-  for (const auto& link : dials) link->stop_stream("this node is stopping");
+  for (const auto& link : dials) {
+    if (link != nullptr) link->stop_stream("this node is stopping");
+  }
   dials.clear();
-  std::unique_lock lock(mutex_);
-  idle_.wait(lock, [this] { return dials_.empty(); });
+  {
+    std::unique_lock lock(mutex_);
+    idle_.wait(lock, [this] { return dials_.empty(); });
+  }
+  graves_.close();
+  if (sexton_.joinable()) sexton_.join();
 }
 
 }  // namespace starling::node

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "node/peer_link.h"
+#include "node/queue.h"
 #include "node/resolver.h"
 
 namespace starling::node {
@@ -46,7 +47,8 @@ class PeerDialler {
   };
   void attempt(Plan plan);
   void failed(Plan plan, const std::string& reason);  // goes on with the next target, or reports
-  void over(uint64_t dial);
+  void bury(std::shared_ptr<DialledLink> link);
+  void run_graves();
 
   const Options options_;
   const LinkTerms& terms_;
@@ -55,11 +57,14 @@ class PeerDialler {
   const std::shared_ptr<grpc::experimental::CertificateProviderInterface> provider_;
   std::mutex mutex_;
   std::condition_variable idle_;
-  std::map<uint64_t, std::shared_ptr<DialledLink>>
-      dials_;  // by number, until their streams are over
+  std::map<uint64_t, std::shared_ptr<DialledLink>> dials_;  // by number, until destroyed
   uint64_t next_dial_ = 1;
   bool is_stopped_ = false;
+  // Links whose streams are over. They are destroyed on a thread of ours: the last channel of a
+  // process joins gRPC's callback threads as it goes, which none of those threads may do itself.
+  Queue<std::shared_ptr<DialledLink>> graves_{dials_max};
   Resolver resolver_;
+  std::jthread sexton_;
 };
 
 }  // namespace starling::node

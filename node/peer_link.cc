@@ -128,12 +128,18 @@ void PeerLink::write_done(bool ok) {
   settle();
 }
 
-void PeerLink::let_write(bool ok) { write_done(ok); }
+void PeerLink::let_write(bool ok) {
+  {
+    std::lock_guard lock(mutex_);
+    is_starting_ = false;
+  }
+  write_done(ok);
+}
 
 void PeerLink::refuse(const std::string& reason) {
   {
     std::lock_guard lock(mutex_);
-    is_writing_ = false;
+    is_starting_ = is_writing_ = false;
   }
   stop_stream(reason);
 }
@@ -192,7 +198,7 @@ void PeerLink::settle() {
     queue_.clear();
     queued_bytes_ = written_size_;
     if (is_writing_) {
-      if (is_cancelled_) return;  // write_done comes
+      if (is_starting_ || is_cancelled_) return;  // write_done comes
       is_cancelled_ = is_cancelling_ = cancels = true;
     } else {
       is_finished_ = true;

@@ -97,7 +97,8 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   uint64_t written_size_ = 0;
   bool is_up_ = false;       // between LinkUp and LinkDown
   bool is_closing_ = false;  // no more writes are started
-  bool is_writing_ = true;   // a write, or the start of the stream before the first, is under way
+  bool is_starting_ = true;  // the stream, or the metadata before the first write, is under way
+  bool is_writing_ = true;   // a write is under way; a start counts as one
   bool is_cancelled_ = false;
   bool is_cancelling_ = false;  // a thread is inside cancel()
   bool is_finished_ = false;

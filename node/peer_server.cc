@@ -76,12 +76,12 @@ class InboundLink final : public PeerLink, public Reactor {
     }
     mail.post(AcceptorMail::Linked{.address = address});
     link->identify(std::move(proof).value(), address);
-    call->AddInitialMetadata(link_metadata_key, "1");
     if (const std::optional<std::string> refusal = table->admit_inbound(link)) {
       link->code_ = grpc::StatusCode::ALREADY_EXISTS;
       link->refuse(*refusal);
       return link.get();
     }
+    call->AddInitialMetadata(link_metadata_key, "1");
     link->StartSendInitialMetadata();
     link->read_next();
     return link.get();

@@ -3,7 +3,9 @@
 #include <grpc/support/log.h>
 #include <grpcpp/resource_quota.h>
 
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "node/certificate.h"
 #include "node/peer_dial.h"
@@ -14,10 +16,14 @@ namespace starling::node {
 namespace {
 
 // gRPC writes a line to stderr for every stranger's failed handshake; those are counted and
-// reported here instead.
+// reported here instead. Its last words before it aborts are passed on.
+void keep_last_words(gpr_log_func_args* line) {
+  if (std::strstr(line->message, "assertion failed") == nullptr) return;
+  std::fprintf(stderr, "gRPC %s:%d: %s\n", line->file, line->line, line->message);
+}
 void quiet_grpc() {
   static const bool done = [] {
-    if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
+    if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function(keep_last_words);
     return true;
   }();
   assert(done);
