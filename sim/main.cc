@@ -1,0 +1,93 @@
+// starling-sim: runs many nodes on one machine. `starling sim ...` is this program with the words
+// after `sim`.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+
+#include "sim/local.h"
+
+namespace starling::sim {
+namespace {
+
+std::string program_beside_this() {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? "starling" : (self.parent_path() / "starling").string();
+}
+
+constexpr const char* examples = R"(Examples:
+  starling sim local                      four nodes teach each other eight small skills
+  starling sim local --nodes 2 --text a.txt --text b.txt --minutes 5
+  starling sim local --chaos              the same while nodes are killed and started again
+)";
+
+void describe_local(CLI::App& local, LocalOptions& options) {
+  local.add_option("--nodes", options.nodes, "How many nodes")
+      ->check(CLI::Range(uint32_t{1}, nodes_max))
+      ->capture_default_str();
+  local
+      .add_option("--text", options.texts,
+                  "A text (file or folder) for a node to learn; once for each text")
+      ->expected(1)
+      ->take_all()
+      ->type_name("PATH");
+  CLI::Option* minutes = local.add_option("--minutes", options.minutes, "Length of the whole run")
+                             ->check(CLI::Range(0.1, 100000.0));
+  local
+      .add_option("--steps", options.steps,
+                  "Steps of each node in each phase, instead of --minutes")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1000000000}))
+      ->excludes(minutes);
+  local.add_option("--out", options.directory, "Folder of report.html, report.json and the nodes")
+      ->capture_default_str()
+      ->type_name("DIR");
+  local.add_option("--seed", options.seed, "What is drawn: questions, order, victims")
+      ->capture_default_str();
+  local.add_flag("--chaos", options.has_chaos,
+                 "Kill a node every 20 s in the swarm and start it again");
+  local.add_option("--preset", options.preset, "The model's size: demo, tiny, small, base")
+      ->check(CLI::IsMember({"demo", "tiny", "small", "base"}));
+  local.add_flag("--keep", options.keeps_nodes, "Leave the nodes' directories in place");
+  local
+      .add_option("--starling", options.program, "The starling program (default: beside this one)")
+      ->type_name("PATH");
+}
+
+int run_program(int argc, char** argv) {
+  CLI::App app("Many real nodes on one machine, and what they know alone and together.",
+               "starling-sim");
+  app.footer(examples);
+  app.set_version_flag("--version", std::string("starling-sim ") + STARLING_VERSION);
+  app.require_subcommand(1);
+  LocalOptions options;
+  options.program = program_beside_this();
+  CLI::App* local = app.add_subcommand("local", "Start N nodes as processes on this machine");
+  describe_local(*local, options);
+  if (argc <= 1) {
+    std::fprintf(stderr, "%s", app.help().c_str());
+    return static_cast<int>(ExitCode::usage);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& wrong) {
+    const int code = app.exit(wrong);
+    return code == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::absolute(options.program, error);
+  if (error || !std::filesystem::exists(program, error)) {
+    std::fprintf(
+        stderr,
+        "starling sim: no program %s; build the target starling or name it with --starling\n",
+        options.program.c_str());
+    return static_cast<int>(ExitCode::usage);
+  }
+  options.program = program.string();
+  Signals signals;
+  return run_local(options, signals);
+}
+
+}  // namespace
+}  // namespace starling::sim
+
+int main(int argc, char** argv) { return starling::sim::run_program(argc, argv); }
