@@ -1,5 +1,6 @@
 #pragma once
-// `starling run`: builds the node from its directory, serves until it is told to stop, and takes it down in order.
+// `starling run`: builds the node from its directory, serves until it is told to stop, and takes it
+// down in order.
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,7 +16,8 @@ struct RunOptions {
   std::string log_format;  // empty: as configured
 };
 
-// In the foreground until SIGINT, SIGTERM or Leave; a second signal ends it at once. Prints errors on stderr.
+// In the foreground until SIGINT, SIGTERM or Leave; a second signal ends it at once. Prints errors
+// on stderr.
 ExitCode run_node(const RunOptions& options);
 
 }  // namespace starling::node

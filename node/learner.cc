@@ -1,0 +1,414 @@
+#include "node/learner.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "node/clock.h"
+#include "node/file_hash.h"
+#include "node/log.h"
+#include "node/mind_sections.h"
+
+namespace starling::node {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr double average_decay = 0.98;
+constexpr uint32_t failed_steps_max = 10;
+constexpr milliseconds idle_wait{1000};
+constexpr milliseconds announce_interval{500};
+constexpr milliseconds snapshot_age_max{2000};
+constexpr std::chrono::seconds snapshot_unused_max{30};
+constexpr int learner_nice = 10;  // answering comes before learning
+
+double seconds_since(steady_clock::time_point start) {
+  return std::chrono::duration<double>(steady_clock::now() - start).count();
+}
+
+void average(double& mean, double value) {
+  mean = mean == 0 ? value : average_decay * mean + (1 - average_decay) * value;
+}
+
+}  // namespace
+
+Learner::Learner(LearnerWiring wiring)
+    : wiring_(std::move(wiring)), schedule_(wiring_.config), trouble_(wiring_.trouble) {
+  finished_ = schedule_.is_finite() &&
+              schedule_.is_over(wiring_.mind->step_count(), wiring_.mind->learned_seconds());
+  deltas_at_snapshot_ = wiring_.mind->exchange().applied().delta_count();
+  started_ = saved_ = announced_at_ = rest_until_ = published_at_ = asked_at_ = steady_clock::now();
+}
+
+Learner::~Learner() { stop(); }
+
+void Learner::start() {
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+}
+
+void Learner::stop() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  queue_.close();
+  thread_.join();
+}
+
+bool Learner::deliver(swarm::Deliver delivery) {
+  if (queue_.size() > queue_frames_max) delivery.frame = nullptr;  // it is in the log
+  return queue_.push(std::move(delivery));
+}
+
+bool Learner::install(const swarm::SnapshotOffer& offer, const std::string& path) {
+  return queue_.push(Install{offer, path});
+}
+
+LearnerReport Learner::report() const {
+  std::lock_guard lock(mutex_);
+  return report_;
+}
+
+void Learner::run(const std::stop_token& stop) {
+  // Per thread on Linux: the threads that answer keep their priority.
+  setpriority(PRIO_PROCESS, 0, learner_nice);
+  started_ = saved_ = steady_clock::now();
+  while (!stop.stop_requested()) {
+    while (std::optional<Command> command = queue_.try_pop()) execute(std::move(*command));
+    after_commands();
+    std::string state;
+    const std::string reason = why_not_learning(state);
+    if (reason.empty() && steady_clock::now() >= rest_until_) {
+      learn_one_step();
+      continue;
+    }
+    if (!reason.empty()) {
+      if (state != "waiting-for-peers") wiring_.mind->rest();
+      set_state(state, reason,
+                state == "idle" ? "starling learn FILE gives it something to learn" : "");
+    }
+    const auto wake =
+        reason.empty()
+            ? std::min(rest_until_, steady_clock::now() + idle_wait)
+            : steady_clock::now() + (base_change_ != announced_ ? announce_interval : idle_wait);
+    if (std::optional<Command> command = queue_.pop_until(wake)) execute(std::move(*command));
+  }
+  set_state("stopping", "asked to stop", "a last checkpoint, then the end");
+  while (std::optional<Command> command = queue_.try_pop()) execute(std::move(*command));
+  if (const auto saved = save(); !saved)
+    log_error("checkpoint", {{"error", saved.error().message}});
+}
+
+void Learner::execute(Command command) {
+  if (auto* delivery = std::get_if<swarm::Deliver>(&command)) {
+    take_in(*delivery);
+  } else if (auto* install = std::get_if<Install>(&command)) {
+    install_now(*install);
+  } else {
+    std::get<Task>(command)(*wiring_.mind);
+  }
+}
+
+void Learner::take_in(swarm::Deliver& delivery) {
+  if (!delivery.frame) {
+    apply_stored(delivery.key);
+    return;
+  }
+  const auto opened = swarm::open(*delivery.frame, wiring_.mind->swarm());
+  assert(opened.has_value());  // verified on arrival
+  if (wiring_.mind->accept(delivery.key, delivery.summary, opened->payload, unix_s())) {
+    ++change_;
+    ++base_change_;
+  }
+}
+
+bool Learner::apply_stored(const swarm::DeltaKey& key) {
+  const Result<swarm::Bytes, std::string> frame = wiring_.log->read(key);
+  if (!frame) {
+    trouble_ = "a delta could not be read back: " + frame.error();
+    return false;
+  }
+  const bool applied = wiring_.mind->accept_frame(key, *frame, unix_s());
+  change_ += applied;
+  base_change_ += applied;
+  return applied;
+}
+
+void Learner::install_now(const Install& install) {
+  Mind& mind = *wiring_.mind;
+  std::string failure;
+  const Result<LoadedCheckpoint, std::string> file = wiring_.snapshots->load(install.path);
+  if (!file) failure = file.error();
+  if (failure.empty()) {
+    auto base = mind.read_base_sections(file->sections);
+    if (!base) {
+      failure = base.error();
+    } else {
+      const swarm::VersionVector before = mind.exchange().applied();
+      mind.replace_base(std::move(base->first), base->second);
+      // What was in the old base and is not in the snapshot goes on top again.
+      for (const DeltaStore::Entry& entry : wiring_.log->entries()) {
+        if (before.contains(entry.key)) apply_stored(entry.key);
+      }
+      ++change_;
+      ++base_change_;
+    }
+  }
+  if (!failure.empty()) log_error("snapshot refused", {{"file", install.path}, {"error", failure}});
+  std::error_code ignored_missing;
+  std::filesystem::remove(install.path, ignored_missing);
+  wiring_.events->add("snapshot",
+                      {{"installed", failure.empty() ? "true" : "false"}, {"error", failure}});
+  (void)wiring_.to_swarm(swarm::SnapshotInstalled{install.offer, failure.empty(), failure});
+}
+
+// Empty: it may learn now. Otherwise the reason, and the state that goes with it.
+std::string Learner::why_not_learning(std::string& state) const {
+  if (paused_) return state = "paused", "paused by its owner; starling resume goes on";
+  if (failed_steps_ >= failed_steps_max) return state = "degraded", trouble_;
+  if (finished_)
+    return state = "serving",
+           "finished its " + std::to_string(wiring_.mind->step_count()) + " steps";
+  if (!wiring_.mind->has_data()) return state = "idle", "has nothing to learn yet";
+  if (schedule_.is_rested_out(wiring_.mind->passes())) {
+    return state = "serving",
+           "has read all it was given " + std::to_string(wiring_.mind->passes()) + " times";
+  }
+  if (!schedule_.is_allowed_at(minute_of_day()))
+    return state = "serving", "learns only at " + schedule_.hours();
+  const Config::Swarm& swarm = wiring_.config.swarm;
+  if (swarm.exchange && !has_waited_ && seconds_since(started_) < swarm.wait_s) {
+    const uint32_t here = wiring_.view().neighbours + 1;
+    if (here < swarm.wait_for_members) {
+      return state = "waiting-for-peers", std::to_string(here) + " of " +
+                                              std::to_string(swarm.wait_for_members) +
+                                              " members are here";
+    }
+  }
+  return {};
+}
+
+void Learner::learn_one_step() {
+  has_waited_ = true;
+  Mind& mind = *wiring_.mind;
+  set_state(trouble_.empty() ? "learning" : "degraded", trouble_.empty() ? "" : trouble_,
+            "exchange in " +
+                std::to_string(wiring_.config.swarm.steps_per_exchange - steps_since_exchange_) +
+                " steps");
+  const auto start = steady_clock::now();
+  const double rate =
+      schedule_.learning_rate(mind.step_count(), mind.learned_seconds(), mind.passes());
+  const auto outcome = mind.step(rate);
+  if (!outcome) {
+    ++failed_steps_;
+    trouble_ = "a step failed: " + outcome.error().what;
+    log_error("step failed", {{"error", outcome.error().what}});
+    if (failed_steps_ >= failed_steps_max) publish_report();
+    return;
+  }
+  failed_steps_ = 0;
+  ++change_;
+  average(loss_, outcome->loss);
+  if (outcome->is_text_only) average(bits_per_byte_, outcome->loss);
+  if (++steps_since_exchange_ >= wiring_.config.swarm.steps_per_exchange) exchange();
+  const double seconds = seconds_since(start);
+  mind.add_learned_seconds(seconds);
+  if (const double rest = schedule_.rest_after(seconds); rest > 0) {
+    rest_until_ = steady_clock::now() + std::chrono::duration_cast<steady_clock::duration>(
+                                            std::chrono::duration<double>(rest));
+  }
+  if (schedule_.is_over(mind.step_count(), mind.learned_seconds())) finish();
+}
+
+void Learner::exchange() {
+  steps_since_exchange_ = 0;
+  Mind& mind = *wiring_.mind;
+  wiring_.events->add(
+      "learned", {{"step", std::to_string(mind.step_count())}, {"loss", std::to_string(loss_)}});
+  if (!wiring_.config.swarm.exchange) {
+    mind.end_interval_alone();
+    return;
+  }
+  std::optional<swarm::Publish> publication =
+      mind.publish(wiring_.view(), wiring_.identity->signer(), unix_s());
+  ++change_;
+  if (!publication) return;
+  ++base_change_;
+  wiring_.events->add("delta_sent", {{"seq", std::to_string(publication->header.seq)},
+                                     {"bytes", std::to_string(publication->frame->size())},
+                                     {"norm", std::to_string(publication->summary.norm)}});
+  // The own log first: a delta that others have and we lost would be pulled back, but it need not
+  // come to that.
+  const swarm::DeltaKey key{{wiring_.identity->id(), publication->header.epoch},
+                            publication->header.seq};
+  if (const auto stored = wiring_.log->append(key, *publication->frame); !stored)
+    trouble_ = stored.error();
+  if (!wiring_.to_swarm(std::move(*publication))) trouble_ = "the protocol thread does not keep up";
+}
+
+void Learner::finish() {
+  if (steps_since_exchange_ > 0) exchange();
+  finished_ = true;
+  wiring_.mind->rest();
+  if (const auto saved = save(); !saved)
+    log_error("checkpoint", {{"error", saved.error().message}});
+}
+
+void Learner::after_commands() {
+  announce_base();
+  if (wiring_.mind->exchange().applied().delta_count() >= deltas_at_snapshot_ + deltas_per_snapshot)
+    offer_snapshot();
+  if (seconds_since(saved_) >= wiring_.config.checkpoint.interval_s && change_ > 1) {
+    if (const auto saved = save(); !saved)
+      log_error("checkpoint", {{"error", saved.error().message}});
+  }
+  {
+    std::lock_guard lock(mutex_);
+    const bool is_used = steady_clock::now() - asked_at_ < snapshot_unused_max;
+    if (!is_used) published_ = nullptr;
+  }
+  publish_report();
+}
+
+void Learner::announce_base() {
+  if (announced_ == base_change_ || steady_clock::now() - announced_at_ < announce_interval) return;
+  announced_ = base_change_;
+  announced_at_ = steady_clock::now();
+  const swarm::Exchange& exchange = wiring_.mind->exchange();
+  const swarm::Digest hash = exchange.base().hash();
+  {
+    std::lock_guard lock(mutex_);
+    report_.base_hash = hash;
+    report_.deltas = exchange.applied().delta_count();
+  }
+  (void)wiring_.to_swarm(swarm::BaseReached{exchange.applied(), hash});
+  (void)wiring_.to_swarm(swarm::Progress{wiring_.mind->step_count(),
+                                         static_cast<float>(bits_per_byte_),
+                                         !finished_ && !paused_ && wiring_.mind->has_data()});
+}
+
+void Learner::offer_snapshot() {
+  Mind& mind = *wiring_.mind;
+  const Result<std::string, std::string> path =
+      wiring_.snapshots->write(mind.step_count(), mind.base_sections());
+  deltas_at_snapshot_ = mind.exchange().applied().delta_count();
+  if (!path) {
+    trouble_ = "no snapshot for newcomers: " + path.error();
+    return;
+  }
+  const std::optional<FileFacts> facts = hash_file(*path);
+  if (!facts) {
+    trouble_ = "the snapshot " + *path + " cannot be read back";
+    return;
+  }
+  const swarm::VersionVector& applied = mind.exchange().applied();
+  wiring_.events->add("snapshot",
+                      {{"file", *path}, {"deltas", std::to_string(applied.delta_count())}});
+  wiring_.offer({mind.exchange().base().hash(), facts->hash, facts->size, applied}, *path);
+  if (std::vector<swarm::DeltaKey> dropped = wiring_.log->trim(applied); !dropped.empty()) {
+    (void)wiring_.to_swarm(swarm::Forgotten{std::move(dropped)});
+  }
+}
+
+Result<std::string, Failure> Learner::save() {
+  saved_ = steady_clock::now();
+  wiring_.log->sync();
+  const Result<std::string, std::string> path =
+      wiring_.checkpoints->write(wiring_.mind->step_count(), wiring_.mind->sections());
+  if (!path) {
+    trouble_ = "no checkpoint: " + path.error();
+    return Unexpected{Failure{FailureKind::exhausted, path.error()}};
+  }
+  if (trouble_.starts_with("no checkpoint")) trouble_.clear();
+  return *path;
+}
+
+Result<std::string, Failure> Learner::go_back() {
+  const std::vector<std::string> paths = wiring_.checkpoints->list();
+  // The newest is what it is now, or close to it: the one before is what "back" means.
+  for (size_t i = 1; i < paths.size(); ++i) {
+    const Result<LoadedCheckpoint, std::string> file = wiring_.checkpoints->load(paths[i]);
+    if (!file) continue;
+    if (const Result<Done, std::string> restored = wiring_.mind->restore(file->sections); !restored)
+      continue;
+    for (const DeltaStore::Entry& entry : wiring_.log->entries()) apply_stored(entry.key);
+    ++change_;
+    ++base_change_;
+    steps_since_exchange_ = 0;
+    failed_steps_ = 0;
+    trouble_.clear();
+    wiring_.events->add("rollback", {{"file", paths[i]}, {"step", std::to_string(file->step)}});
+    return paths[i];
+  }
+  return Unexpected{
+      Failure{FailureKind::not_found, "there is no earlier checkpoint to go back to"}};
+}
+
+bool Learner::set_paused(bool paused, milliseconds timeout) {
+  return call([this, paused](Mind&) { return paused_ = paused, true; }, timeout).has_value();
+}
+
+std::optional<Result<std::string, Failure>> Learner::write_checkpoint(milliseconds timeout) {
+  return call([this](Mind&) { return save(); }, timeout);
+}
+
+std::optional<Result<std::string, Failure>> Learner::roll_back(milliseconds timeout) {
+  return call([this](Mind&) { return go_back(); }, timeout);
+}
+
+std::shared_ptr<const model::Snapshot> Learner::snapshot(bool is_exact, milliseconds timeout) {
+  {
+    std::lock_guard lock(mutex_);
+    asked_at_ = steady_clock::now();
+    if (!is_exact && published_ && steady_clock::now() - published_at_ < snapshot_age_max)
+      return published_;
+  }
+  const auto refresh = [this](Mind& mind) {
+    std::unique_lock lock(mutex_);
+    if (!published_ || published_change_ != change_) {
+      published_ = nullptr;  // freed before the copy is made, unless an answer still reads it
+      lock.unlock();
+      std::shared_ptr<const model::Snapshot> fresh = mind.snapshot();
+      lock.lock();
+      published_ = std::move(fresh);
+      published_change_ = change_;
+    }
+    published_at_ = steady_clock::now();
+    return published_;
+  };
+  std::optional<std::shared_ptr<const model::Snapshot>> fresh = call(refresh, timeout);
+  return fresh ? *fresh : nullptr;
+}
+
+void Learner::set_state(const std::string& state, const std::string& reason,
+                        const std::string& next) {
+  std::string before;
+  {
+    std::lock_guard lock(mutex_);
+    before = report_.state;
+    report_.reason = reason;
+    report_.next = next;
+    if (before == state) return;
+    report_.state = state;
+    report_.since_s = unix_s();
+  }
+  wiring_.events->add("state_changed", {{"from", before}, {"to", state}, {"reason", reason}});
+  log_info("state", {{"from", before}, {"to", state}, {"reason", reason}});
+}
+
+void Learner::publish_report() {
+  const Mind& mind = *wiring_.mind;
+  std::lock_guard lock(mutex_);
+  report_.step = mind.step_count();
+  report_.loss = loss_;
+  report_.bits_per_byte = bits_per_byte_;
+  report_.published = mind.published();
+  report_.bits_per_parameter = mind.bits_per_parameter();
+  report_.is_finished = finished_;
+  report_.is_paused = paused_;
+  report_.sources = mind.sources();
+}
+
+}  // namespace starling::node

@@ -1,0 +1,146 @@
+#pragma once
+// The one thread that owns the mind: it trains, publishes every H steps, takes in what the swarm
+// delivers between two steps, and writes checkpoints. Nobody waits for it to train: what others ask
+// of it is a task in its queue, done before the next step; serving reads the snapshots that it
+// publishes. Thread: every public function is safe from any thread.
+#include <chrono>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <variant>
+
+#include "node/checkpoint_store.h"
+#include "node/delta_store.h"
+#include "node/events.h"
+#include "node/identity.h"
+#include "node/mind.h"
+#include "node/queue.h"
+#include "node/schedule.h"
+
+namespace starling::node {
+
+// What others may know of the learner without waiting for it.
+struct LearnerReport {
+  std::string state = "starting", reason, next;
+  int64_t since_s = 0;
+  uint64_t step = 0;
+  double loss = 0, bits_per_byte = 0;  // moving averages; 0: none yet
+  swarm::Digest base_hash{};
+  uint64_t deltas = 0;  // in the base
+  uint64_t published = 0;
+  double bits_per_parameter = 0;
+  bool is_finished = false, is_paused = false;
+  uint64_t sources = 0;
+};
+
+struct LearnerWiring {
+  std::unique_ptr<Mind> mind;
+  CheckpointStore* checkpoints = nullptr;  // all pointers outlive the learner
+  CheckpointStore* snapshots = nullptr;
+  DeltaStore* log = nullptr;
+  Events* events = nullptr;
+  const Identity* identity = nullptr;
+  Config config;
+  std::string trouble;  // found at start (a damaged file, say): shown until it is mended
+  std::function<bool(swarm::Input)> to_swarm;  // false: the protocol thread does not keep up
+  std::function<void(const swarm::SnapshotOffer&, const std::string& path)> offer;
+  std::function<swarm::SwarmView()> view;
+};
+
+class Learner {
+ public:
+  static constexpr size_t queue_max = 16384;  // tasks and deliveries
+  static constexpr size_t queue_frames_max =
+      64;  // beyond this many, deliveries are read back from the log
+  static constexpr uint64_t deltas_per_snapshot = 256;
+
+  explicit Learner(LearnerWiring wiring);
+  ~Learner();
+  void start();
+  // Finishes the step, writes a last checkpoint, joins.
+  void stop();
+
+  bool deliver(swarm::Deliver delivery);  // false: the queue is full
+  bool install(const swarm::SnapshotOffer& offer, const std::string& path);
+  LearnerReport report() const;
+
+  // Runs `task` on the learner's thread between two steps. None: it did not get to it before the
+  // deadline.
+  template <typename F>
+  auto call(F task, std::chrono::milliseconds timeout)
+      -> std::optional<std::invoke_result_t<F, Mind&>> {
+    using R = std::invoke_result_t<F, Mind&>;
+    auto promise = std::make_shared<std::promise<R>>();
+    std::future<R> future = promise->get_future();
+    if (!queue_.push(Task(
+            [promise, task = std::move(task)](Mind& mind) { promise->set_value(task(mind)); }))) {
+      return std::nullopt;
+    }
+    if (future.wait_for(timeout) != std::future_status::ready) return std::nullopt;
+    return future.get();
+  }
+
+  // An immutable copy of the weights. `is_exact`: as of now; otherwise a published one may serve
+  // that is at most one exchange or a few seconds old. Null: the learner did not get to it in time.
+  std::shared_ptr<const model::Snapshot> snapshot(bool is_exact, std::chrono::milliseconds timeout);
+
+  bool set_paused(bool paused, std::chrono::milliseconds timeout);
+  std::optional<Result<std::string, Failure>> write_checkpoint(std::chrono::milliseconds timeout);
+  std::optional<Result<std::string, Failure>> roll_back(std::chrono::milliseconds timeout);
+
+ private:
+  using Task = std::function<void(Mind&)>;
+  struct Install {
+    swarm::SnapshotOffer offer;
+    std::string path;
+  };
+  using Command = std::variant<swarm::Deliver, Install, Task>;
+
+  void run(const std::stop_token& stop);
+  void execute(Command command);
+  void take_in(swarm::Deliver& delivery);
+  void install_now(const Install& install);
+  bool apply_stored(const swarm::DeltaKey& key);
+  std::string why_not_learning(std::string& state) const;
+  void learn_one_step();
+  void exchange();
+  void finish();
+  void after_commands();
+  void announce_base();
+  void offer_snapshot();
+  Result<std::string, Failure> save();
+  Result<std::string, Failure> go_back();
+  void set_state(const std::string& state, const std::string& reason, const std::string& next);
+  void publish_report();
+
+  LearnerWiring wiring_;
+  Schedule schedule_;
+  Queue<Command> queue_{queue_max};
+  std::jthread thread_;
+
+  // Owned by the thread.
+  uint64_t steps_since_exchange_ = 0;
+  uint64_t change_ = 1;     // counts changes of the weights
+  uint64_t announced_ = 0;  // change of the base last announced
+  uint64_t base_change_ = 1;
+  uint64_t deltas_at_snapshot_ = 0;
+  uint32_t failed_steps_ = 0;
+  bool paused_ = false;
+  bool finished_ = false;
+  bool has_waited_ = false;  // for members, once
+  std::string trouble_;      // why the state is degraded; empty: it is not
+  std::chrono::steady_clock::time_point started_, saved_, announced_at_, rest_until_;
+  double loss_ = 0, bits_per_byte_ = 0;
+
+  mutable std::mutex mutex_;  // guards what follows
+  LearnerReport report_;
+  std::shared_ptr<const model::Snapshot> published_;
+  uint64_t published_change_ = 0;
+  std::chrono::steady_clock::time_point published_at_, asked_at_;
+};
+
+}  // namespace starling::node

@@ -1,0 +1,82 @@
+#pragma once
+// The node: everything that runs in one process, put together from its directory, behind the Daemon
+// interface. Order of starting: stores, mind (newest valid checkpoint, then the log's rest),
+// protocol, transport, learner. Order of stopping: the reverse, with a goodbye to the peers and a
+// last checkpoint.
+#include <atomic>
+#include <memory>
+
+#include "node/daemon.h"
+#include "node/driver.h"
+#include "node/home.h"
+#include "node/learner.h"
+
+namespace starling::node {
+
+class Node : public Daemon {
+ public:
+  // Errors carry the exit code that `starling run` ends with.
+  static Result<std::unique_ptr<Node>, HomeError> start(Home home, HomeLock lock);
+  ~Node() override;
+  void stop();
+  bool is_leaving() const { return is_leaving_; }
+  const Home& home() const { return home_; }
+
+  Status status() override;
+  std::vector<swarm::MemberView> members() override;
+  std::vector<RegionRow> regions() override;
+  std::vector<ProvenanceRow> provenance(const std::string& region) override;
+  std::vector<Event> events(uint64_t after_seq, int64_t timeout_ms) override;
+  Result<Done, Failure> ask(const AskOptions& options,
+                            const std::function<bool(const std::string&)>& on_bytes) override;
+  Result<LearnOutcome, Failure> learn(const std::string& name, DataKind kind,
+                                      std::vector<uint8_t> bytes) override;
+  Result<TeachOutcome, Failure> teach(const std::string& prompt,
+                                      const std::string& answer) override;
+  Result<EvaluateOutcome, Failure> evaluate(DataKind kind, std::vector<uint8_t> bytes) override;
+  Result<Done, Failure> pause() override;
+  Result<Done, Failure> resume() override;
+  Result<std::string, Failure> snapshot() override;
+  Result<std::string, Failure> rollback() override;
+  Result<std::string, Failure> create_invite(int64_t valid_for_s) override;
+  Result<Done, Failure> revoke(const std::string& id) override;
+  Result<Done, Failure> leave() override;
+  Result<Done, Failure> set_log_level(const std::string& level) override;
+
+ private:
+  Node(Home home, HomeLock lock);
+  Result<Done, HomeError> open_stores();
+  Result<Done, HomeError> open_mind();
+  Result<Done, HomeError> add_sources();
+  void recover_mind();
+  swarm::Recovered recovered() const;
+  Result<Done, HomeError> open_links();
+  std::vector<std::string> advertised(uint16_t port) const;
+  swarm::StateOptions state_options() const;
+  void note_trouble(const std::string& what);
+  std::string keep_data(const Source& source, const std::vector<uint8_t>& bytes);
+
+  Home home_;
+  HomeLock lock_;
+  model::Shape shape_;
+  std::array<uint8_t, 16> fingerprint_{};
+  uint64_t parameters_ = 0;
+  uint64_t epoch_ = 0;
+  std::string trouble_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  Events events_;
+  std::unique_ptr<StateDb> db_;
+  std::unique_ptr<DeltaStore> log_;
+  std::unique_ptr<CheckpointStore> checkpoints_, snapshots_;
+  std::unique_ptr<Mind> mind_;  // until the learner takes it
+  model::RegionTable table_;    // the transport's threads read it
+  std::unique_ptr<Driver> driver_;
+  std::unique_ptr<Learner> learner_;
+  std::unique_ptr<Transport> transport_;
+  std::string listen_;  // host:port actually bound
+  std::atomic<bool> is_leaving_ = false;
+  std::atomic<bool> is_stopped_ = false;
+  std::mutex data_mutex_;  // one writer to data/ at a time
+};
+
+}  // namespace starling::node

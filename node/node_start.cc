@@ -1,0 +1,304 @@
+// How a node comes up from its directory, and goes down. What it answers is in node.cc.
+#include <sodium.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+
+#include "node/clock.h"
+#include "node/log.h"
+#include "node/node.h"
+#include "node/resources.h"
+#include "node/source.h"
+#include "swarm/codec.h"
+
+namespace starling::node {
+
+namespace {
+
+constexpr uint32_t snapshots_kept = 3;
+constexpr std::chrono::milliseconds goodbye_time{500};
+
+Unexpected<HomeError> fail(ExitCode code, const std::string& message) {
+  return Unexpected{HomeError{code, message}};
+}
+
+std::string host_of(const std::string& address) { return address.substr(0, address.rfind(':')); }
+
+bool is_any_host(const std::string& host) {
+  return host == "0.0.0.0" || host == "[::]" || host.empty();
+}
+
+// What the weights, their copies and a batch will take, before any of it is taken.
+uint64_t memory_needed(const model::Shape& shape, const Config& config) {
+  model::TrainerOptions options;
+  const uint64_t trainer =
+      model::Trainer::memory_bytes(shape, options, config.learn.rows, config.learn.length);
+  const uint64_t vector_bytes = model::parameter_count(shape) * 4;
+  return trainer + 3 * vector_bytes +
+         (config.learn.memory_mib << 20);  // base, error memory, served snapshot
+}
+
+}  // namespace
+
+Node::Node(Home home, HomeLock lock) : home_(std::move(home)), lock_(std::move(lock)) {}
+
+Node::~Node() { stop(); }
+
+Result<std::unique_ptr<Node>, HomeError> Node::start(Home home, HomeLock lock) {
+  std::unique_ptr<Node> node(new Node(std::move(home), std::move(lock)));
+  for (auto step : {&Node::open_mind, &Node::open_stores, &Node::add_sources, &Node::open_links}) {
+    if (Result<Done, HomeError> done = (node.get()->*step)(); !done)
+      return Unexpected{done.error()};
+  }
+  return node;
+}
+
+void Node::note_trouble(const std::string& what) {
+  log_warning("trouble", {{"what", what}});
+  events_.add("state_changed", {{"to", "degraded"}, {"reason", what}});
+  trouble_ = what;
+}
+
+Result<Done, HomeError> Node::open_mind() {
+  const Config& config = home_.config;
+  const std::optional<model::Shape> shape = model::shape_of_preset(config.model.preset);
+  if (!shape)
+    return fail(ExitCode::config,
+                home_.paths.config + ": model.preset: there is no preset " + config.model.preset);
+  if (!config.model.hosted_regions.empty()) {
+    return fail(ExitCode::config,
+                home_.paths.config +
+                    ": model.hosted_regions: this version hosts all regions; leave it empty");
+  }
+  const uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
+  if (config.model.threads > cores) {
+    return fail(ExitCode::config,
+                home_.paths.config + ": model.threads: " + std::to_string(config.model.threads) +
+                    " is more than this machine's " + std::to_string(cores) + " cores");
+  }
+  const uint64_t needed_mib = memory_needed(*shape, config) >> 20;
+  if (needed_mib > config.limits.memory_mib) {
+    return fail(ExitCode::config, home_.paths.config + ": limits.memory_mib: preset " +
+                                      config.model.preset + " needs about " +
+                                      std::to_string(needed_mib) + " MiB, the limit is " +
+                                      std::to_string(config.limits.memory_mib) +
+                                      "; choose a smaller preset, fewer learn.rows, or raise it");
+  }
+  shape_ = *shape;
+  table_ = model::region_table(shape_);
+  parameters_ = model::parameter_count(shape_);
+  std::vector<float> genesis = model::genesis(shape_, genesis_seed);
+  fingerprint_ = model_fingerprint(shape_, genesis);
+  return Done{};
+}
+
+Result<Done, HomeError> Node::open_stores() {
+  const HomePaths& paths = home_.paths;
+  std::vector<std::string> reports;
+  auto db = StateDb::open(paths.state_db, reports);
+  if (!db) {
+    return fail(db.error().error == StateDb::OpenError::newer_schema ? ExitCode::bad_data
+                                                                     : ExitCode::cannot_create,
+                db.error().message);
+  }
+  db_ = std::move(*db);
+  const uint64_t log_bytes_max = (home_.config.limits.disk_mib << 20) / 2;
+  auto log = DeltaStore::open(paths.log, log_bytes_max, home_.swarm, reports);
+  if (!log) return fail(ExitCode::cannot_create, log.error());
+  log_ = std::move(*log);
+  checkpoints_ = std::make_unique<CheckpointStore>(paths.checkpoints, ".ckpt",
+                                                   home_.config.checkpoint.kept, fingerprint_);
+  snapshots_ =
+      std::make_unique<CheckpointStore>(paths.snapshots, ".snap", snapshots_kept, fingerprint_);
+  for (const auto& entry : std::filesystem::directory_iterator(paths.snapshots)) {
+    std::error_code ignored_missing;  // the remains of a transfer that was cut off
+    if (entry.path().extension() == ".part") std::filesystem::remove(entry.path(), ignored_missing);
+  }
+  for (const std::string& report : reports) note_trouble(report);
+
+  // The epoch must rise above every one this identity has used, even if state.db was lost.
+  uint64_t used = 0;
+  for (const DeltaStore::Entry& entry : log_->entries()) {
+    if (entry.key.stream.origin == home_.identity.id())
+      used = std::max(used, entry.key.stream.epoch);
+  }
+  const Result<uint64_t, std::string> epoch = db_->next_epoch(used);
+  if (!epoch) return fail(ExitCode::cannot_create, epoch.error());
+  epoch_ = *epoch;
+  const MindOptions options{home_.config, shape_, fingerprint_, home_.swarm, epoch_};
+  mind_ = std::make_unique<Mind>(options, model::genesis(shape_, genesis_seed));
+  recover_mind();
+  return Done{};
+}
+
+// The newest checkpoint that is whole, then every delta of the log that it does not hold. Without
+// any checkpoint the log alone rebuilds the base; what the log no longer has comes from the peers.
+void Node::recover_mind() {
+  for (const std::string& path : checkpoints_->list()) {
+    const Result<LoadedCheckpoint, std::string> file = checkpoints_->load(path);
+    std::string failure = file ? "" : file.error();
+    if (file) {
+      const Result<Done, std::string> restored = mind_->restore(file->sections);
+      if (restored) {
+        log_info("checkpoint loaded", {{"file", path}, {"step", std::to_string(file->step)}});
+        break;
+      }
+      failure = path + ": " + restored.error();
+    }
+    note_trouble("checkpoint refused, the one before is used: " + failure);
+    events_.add("rollback", {{"file", path}, {"reason", failure}});
+  }
+  uint64_t replayed = 0;
+  for (const DeltaStore::Entry& entry : log_->entries()) {
+    if (mind_->exchange().applied().contains(entry.key)) continue;
+    const Result<swarm::Bytes, std::string> frame = log_->read(entry.key);
+    if (frame && mind_->accept_frame(entry.key, *frame, unix_s())) ++replayed;
+  }
+  if (replayed > 0) log_info("log replayed", {{"deltas", std::to_string(replayed)}});
+}
+
+Result<Done, HomeError> Node::add_sources() {
+  const auto code = [](FailureKind kind) {
+    return kind == FailureKind::bad_data ? ExitCode::bad_data : ExitCode::config;
+  };
+  std::vector<std::string> places = home_.config.learn.sources;
+  if (!std::filesystem::is_empty(home_.paths.data)) places.push_back(home_.paths.data);
+  for (const std::string& place : places) {
+    Result<std::vector<Source>, Failure> sources = read_sources(place);
+    if (!sources)
+      return fail(code(sources.error().kind), "learn.sources: " + sources.error().message);
+    for (const Source& source : *sources) mind_->add(source);
+  }
+  return Done{};
+}
+
+swarm::Recovered Node::recovered() const {
+  constexpr size_t norms_wanted = 64;  // as many as the reference norm looks back on
+  swarm::Recovered recovered{
+      .have = mind_->exchange().applied(), .stored = {}, .members = db_->members()};
+  const std::vector<DeltaStore::Entry> entries = log_->entries();
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (!recovered.have.contains(entries[i].key)) continue;
+    swarm::Recovered::Entry entry{entries[i].key, entries[i].hash, 0};
+    if (i + norms_wanted >= entries.size()) {
+      const Result<swarm::Bytes, std::string> frame = log_->read(entries[i].key);
+      const auto opened =
+          frame ? swarm::open(*frame, home_.swarm) : Unexpected{swarm::DropReason::truncated};
+      const auto summary =
+          opened ? swarm::inspect_delta(table_, opened->payload) : Unexpected{opened.error()};
+      if (summary) entry.raw_norm = summary->raw_norm;
+    }
+    recovered.stored.push_back(entry);
+  }
+  return recovered;
+}
+
+std::vector<std::string> Node::advertised(uint16_t port) const {
+  if (!home_.config.node.advertise.empty()) return home_.config.node.advertise;
+  const std::string host = host_of(home_.config.node.listen);
+  std::vector<std::string> addresses;
+  for (const std::string& each :
+       is_any_host(host) ? interface_addresses() : std::vector<std::string>{host}) {
+    if (addresses.size() < swarm::addresses_max)
+      addresses.push_back(each + ":" + std::to_string(port));
+  }
+  return addresses;
+}
+
+Result<Done, HomeError> Node::open_links() {
+  const Config& config = home_.config;
+  swarm::Recovered found = recovered();
+  const bool is_in_swarm = config.swarm.exchange;
+  TransportOptions transport_options;
+  transport_options.listen = config.node.listen;
+  transport_options.on_refused = [](const std::string& address, const std::string& reason) {
+    log_warning("stranger refused", {{"address", address}, {"reason", reason}});
+  };
+  uint64_t seed = 0;
+  randombytes_buf(&seed, sizeof seed);
+  driver_ =
+      std::make_unique<Driver>(DriverWiring{.identity = &home_.identity,
+                                            .log = log_.get(),
+                                            .db = db_.get(),
+                                            .events = &events_,
+                                            .snapshots = home_.paths.snapshots,
+                                            .snapshot_size_max = parameters_ * 4 + (16u << 20),
+                                            .seed = seed});
+  const swarm::InboundRules rules{home_.swarm, fingerprint_, &table_};
+  auto transport = Transport::start(
+      transport_options, home_.identity, home_.membership, rules, [this](swarm::Input input) {
+        if (!driver_->push(std::move(input))) {
+          log_warning("inbox full", {{"effect", "a frame was dropped; it is pulled again"}});
+        }
+      });
+  if (!transport) return fail(ExitCode::unreachable, transport.error());
+  transport_ = std::move(*transport);
+  listen_ = host_of(config.node.listen) + ":" + std::to_string(transport_->port());
+  learner_ = std::make_unique<Learner>(LearnerWiring{
+      .mind = std::move(mind_),
+      .checkpoints = checkpoints_.get(),
+      .snapshots = snapshots_.get(),
+      .log = log_.get(),
+      .events = &events_,
+      .identity = &home_.identity,
+      .config = config,
+      .trouble = trouble_,
+      .to_swarm = [this](swarm::Input input) { return driver_->push(std::move(input)); },
+      .offer = [this](const swarm::SnapshotOffer& offer,
+                      const std::string& path) { driver_->offer(offer, path); },
+      .view = [this] { return driver_->view(); }});
+  driver_->connect(transport_.get(), learner_.get());
+  std::vector<swarm::Input> first{std::move(found)};
+  if (is_in_swarm) {
+    for (const std::string& seed_address : config.node.seeds)
+      first.push_back(swarm::AddAddress{seed_address});
+  }
+  if (const auto banned = db_->get("banned")) {
+    for (size_t at = 0; at < banned->size();) {
+      const size_t end = std::min(banned->find(' ', at), banned->size());
+      if (const auto id = swarm::parse_peer_id(banned->substr(at, end - at))) {
+        first.push_back(swarm::Ban{*id});
+        transport_->ban(*id);
+      }
+      at = end + 1;
+    }
+  }
+  driver_->start(state_options(), std::move(first));
+  learner_->start();
+  return Done{};
+}
+
+swarm::StateOptions Node::state_options() const {
+  const Config& config = home_.config;
+  swarm::MemberRecord self{.membership = home_.membership,
+                           .name = config.node.name,
+                           .addresses = advertised(transport_->port()),
+                           .epoch = epoch_,
+                           .incarnation = 0};
+  swarm::Config protocol;
+  protocol.heartbeat_interval_ms = static_cast<int64_t>(config.swarm.sync_interval_s * 1000);
+  protocol.members_max = config.swarm.neighbours;
+  return {protocol, home_.swarm, fingerprint_,
+          swarm::sign_record(std::move(self), home_.identity.signer()), STARLING_VERSION};
+}
+
+void Node::stop() {
+  if (is_stopped_.exchange(true)) return;
+  if (learner_) learner_->stop();
+  if (driver_) {
+    // The goodbye travels on the links that are about to be closed: give it a moment, no more.
+    (void)driver_->push(swarm::Leave{});
+    const auto deadline = std::chrono::steady_clock::now() + goodbye_time;
+    while (std::chrono::steady_clock::now() < deadline) {
+      const auto report = driver_->report(goodbye_time);
+      if (!report || report->view.neighbours == 0) break;
+    }
+    driver_->stop();
+  }
+  if (transport_) transport_->stop();
+  events_.close();
+  if (log_) log_->sync();
+}
+
+}  // namespace starling::node

@@ -1,0 +1,90 @@
+#include "node/run.h"
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+
+#include "node/local_server.h"
+#include "node/log.h"
+#include "node/node.h"
+#include "node/notify.h"
+
+namespace starling::node {
+
+namespace {
+
+constexpr int64_t poll_ms = 200;
+
+ExitCode fail(const HomeError& error) {
+  std::fprintf(stderr, "starling: %s\n", error.message.c_str());
+  return error.code;
+}
+
+// Blocked before any thread starts, so that all of them inherit it and only wait_for_end() takes
+// the signals.
+sigset_t block_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+void wait_for_end(const sigset_t& signals, const Node& node) {
+  const int64_t watchdog_ms = watchdog_interval_ms();
+  int64_t since_watchdog_ms = 0;
+  while (!node.is_leaving()) {
+    const timespec timeout{0, poll_ms * 1000000};
+    const int received = sigtimedwait(&signals, nullptr, &timeout);
+    if (received > 0) {
+      log_info("signal",
+               {{"number", std::to_string(received)}, {"next", "a last checkpoint, then the end"}});
+      return;
+    }
+    since_watchdog_ms += poll_ms;
+    if (watchdog_ms > 0 && since_watchdog_ms >= watchdog_ms) {
+      notify_systemd("WATCHDOG=1");
+      since_watchdog_ms = 0;
+    }
+  }
+}
+
+}  // namespace
+
+ExitCode run_node(const RunOptions& options) {
+  const sigset_t signals = block_signals();
+  prctl(PR_SET_DUMPABLE, 0);  // the identity key must not end up in a core file
+  Result<Home, HomeError> home = open_home(options.directory);
+  if (!home) return fail(home.error());
+  const Config::Log& log = home->config.log;
+  if (!set_up_log(options.log_level.empty() ? log.level : options.log_level,
+                  options.log_format.empty() ? log.format : options.log_format)) {
+    return fail({ExitCode::usage,
+                 "log level must be debug, info, warning or error; log format text or json"});
+  }
+  Result<HomeLock, HomeError> lock = HomeLock::acquire(home->paths);
+  if (!lock) return fail(lock.error());
+  Result<std::unique_ptr<Node>, HomeError> node = Node::start(std::move(*home), std::move(*lock));
+  if (!node) return fail(node.error());
+  auto server = LocalServer::start((*node)->home(), **node);
+  if (!server) return fail(server.error());
+
+  log_info("running", {{"directory", options.directory}, {"listen", (*node)->status().listen}});
+  notify_systemd("READY=1");
+  wait_for_end(signals, **node);
+  notify_systemd("STOPPING=1");
+  // A second signal ends the process at once: what is on disk is always a whole state.
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  (*node)->stop();
+  (*server)->stop();
+  return ExitCode::ok;
+}
+
+}  // namespace starling::node

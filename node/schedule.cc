@@ -1,0 +1,73 @@
+#include "node/schedule.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <regex>
+
+#include "node/mind.h"
+
+namespace starling::node {
+
+namespace {
+
+constexpr double warm_up_steps = 40;
+constexpr double cool_from = 0.6;  // of a finite run
+constexpr double cool_floor = 0.02;
+constexpr double familiar_passes =
+    4;  // an endless run's rate is halved after this many readings. Guess.
+
+}  // namespace
+
+bool parse_hours(const std::string& hours, int& from_minute, int& to_minute) {
+  static const std::regex form("([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])");
+  std::smatch parts;
+  if (!std::regex_match(hours, parts, form)) return false;
+  from_minute = std::stoi(parts[1]) * 60 + std::stoi(parts[2]);
+  to_minute = std::stoi(parts[3]) * 60 + std::stoi(parts[4]);
+  return true;
+}
+
+Schedule::Schedule(const Config& config)
+    : rate_(config.learn.learning_rate > 0 ? config.learn.learning_rate
+                                           : preset_learning_rate(config.model.preset)),
+      minutes_(config.learn.minutes),
+      steps_(config.learn.steps),
+      passes_max_(config.learn.passes),
+      cpu_percent_(config.limits.cpu_percent),
+      hours_(config.limits.hours) {
+  if (!hours_.empty()) {
+    const bool is_valid = parse_hours(hours_, from_minute_, to_minute_);
+    assert(is_valid);  // load_config has refused anything else
+  }
+}
+
+bool Schedule::is_over(uint64_t step, double learned_seconds) const {
+  return (steps_ > 0 && step >= steps_) || (minutes_ > 0 && learned_seconds >= minutes_ * 60);
+}
+
+double Schedule::learning_rate(uint64_t step, double learned_seconds, uint64_t passes) const {
+  double factor = std::min(1.0, static_cast<double>(step + 1) / warm_up_steps);
+  if (!is_finite()) return rate_ * factor / (1 + static_cast<double>(passes) / familiar_passes);
+  double progress = 0;
+  if (steps_ > 0) progress = static_cast<double>(step) / static_cast<double>(steps_);
+  if (minutes_ > 0) progress = std::max(progress, learned_seconds / (minutes_ * 60));
+  if (progress > cool_from) {
+    const double angle = std::numbers::pi * std::min(1.0, (progress - cool_from) / (1 - cool_from));
+    factor *= std::max(cool_floor, 0.5 * (1 + std::cos(angle)));
+  }
+  return rate_ * factor;
+}
+
+bool Schedule::is_allowed_at(int minute_of_day) const {
+  if (hours_.empty() || from_minute_ == to_minute_) return true;
+  if (from_minute_ < to_minute_) return minute_of_day >= from_minute_ && minute_of_day < to_minute_;
+  return minute_of_day >= from_minute_ || minute_of_day < to_minute_;
+}
+
+double Schedule::rest_after(double seconds) const {
+  if (cpu_percent_ >= 100) return 0;
+  return seconds * (100.0 - cpu_percent_) / cpu_percent_;
+}
+
+}  // namespace starling::node

@@ -1,0 +1,37 @@
+#pragma once
+// How fast to learn now, and whether at all: learning rate over a run, hours of the day, share of
+// the processor.
+#include <cstdint>
+#include <string>
+
+#include "node/config.h"
+
+namespace starling::node {
+
+class Schedule {
+ public:
+  explicit Schedule(const Config& config);
+
+  bool is_finite() const { return steps_ > 0 || minutes_ > 0; }
+  bool is_over(uint64_t step, double learned_seconds) const;
+  // Warm-up over 40 steps; a finite run is constant to 60 % and then falls as a cosine to 2 %
+  // (DESIGN section 4); an endless one cools as its data becomes familiar.
+  double learning_rate(uint64_t step, double learned_seconds, uint64_t passes) const;
+  bool is_rested_out(uint64_t passes) const { return !is_finite() && passes >= passes_max_; }
+  bool is_allowed_at(int minute_of_day) const;
+  // How long to rest after a step of `seconds` so that learning keeps to its share of one core.
+  double rest_after(double seconds) const;
+  const std::string& hours() const { return hours_; }
+
+ private:
+  double rate_, minutes_;
+  uint64_t steps_, passes_max_;
+  uint32_t cpu_percent_;
+  std::string hours_;
+  int from_minute_ = 0, to_minute_ = 0;
+};
+
+// "22:00-06:00" to minutes of the day; false when it is not of that form.
+bool parse_hours(const std::string& hours, int& from_minute, int& to_minute);
+
+}  // namespace starling::node

@@ -1,0 +1,34 @@
+#include "node/serving.h"
+
+namespace starling::node {
+
+void answer(std::shared_ptr<const model::Snapshot> snapshot, const AskOptions& options,
+            const std::function<bool(const std::string&)>& on_bytes) {
+  model::Session session(std::move(snapshot));
+  Rng rng(options.seed);
+  std::span<const float> logits = session.feed('\n');
+  for (const char byte : options.prompt) logits = session.feed(static_cast<uint8_t>(byte));
+  for (uint32_t i = 0; i < options.bytes_max; ++i) {
+    const uint16_t symbol = model::sample(logits, options.sampler, rng);
+    if (symbol >= model::byte_symbols) return;
+    if (symbol == '\n' && options.stop_at_newline) return;
+    if (!on_bytes(std::string(1, static_cast<char>(symbol)))) return;
+    logits = session.feed(symbol);
+  }
+}
+
+EvaluateOutcome evaluate(const model::Snapshot& snapshot, const Source& source) {
+  EvaluateOutcome outcome{.kind = source.kind};
+  if (source.kind == DataKind::pairs) {
+    const model::PairScore score = model::score_pairs(snapshot, source.pairs);
+    outcome.accuracy = score.exact_match;
+    outcome.examples = score.pairs;
+  } else {
+    const model::TextScore score = model::score_text(snapshot, source.text);
+    outcome.bits_per_byte = score.bits_per_byte;
+    outcome.bytes = score.bytes;
+  }
+  return outcome;
+}
+
+}  // namespace starling::node

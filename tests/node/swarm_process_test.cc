@@ -1,0 +1,210 @@
+// A swarm of real processes: made, joined, taught, killed, restarted, damaged, stopped, as a user would.
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/node/real_node.h"
+
+using namespace starling::testing;
+using nlohmann::json;
+
+namespace {
+
+constexpr int patience_s = 60;
+
+std::string sentences(int from, int to) {
+  std::string text;
+  for (int i = from; i < to; ++i) text += "The number " + std::to_string(i) + " follows " + std::to_string(i - 1) + ".\n";
+  return text;
+}
+
+void make_small(const std::string& directory) {
+  configure(directory, {{"model.preset", "demo"},
+                        {"learn.length", "64"},
+                        {"learn.rows", "4"},
+                        {"swarm.sync_interval_s", "0.3"},
+                        {"swarm.steps_per_exchange", "5"},
+                        {"checkpoint.interval_s", "2"}});
+}
+
+void found(const std::string& directory, const std::string& name) {
+  const CliResult made = starling_cli({"init", "--dir", directory, "--name", name, "--listen", "127.0.0.1:0"});
+  INFO(made.err);
+  REQUIRE(made.exit_code == 0);
+  make_small(directory);
+}
+
+void join(const std::string& directory, const std::string& name, const RealNode& member) {
+  const CliResult invite = starling_cli({"invite", "--dir", member.directory()});
+  INFO(invite.err);
+  REQUIRE(invite.exit_code == 0);
+  REQUIRE(std::count(invite.out.begin(), invite.out.end(), '\n') == 1);
+  const std::string token = invite.out.substr(0, invite.out.find('\n'));
+  const CliResult joined =
+      starling_cli({"join", "--dir", directory, "--name", name, "--listen", "127.0.0.1:0", token});
+  INFO(joined.err);
+  REQUIRE(joined.exit_code == 0);
+  make_small(directory);
+}
+
+bool are_equal(const RealNode& a, const RealNode& b) {
+  const json x = a.status(), y = b.status();
+  return x.is_object() && y.is_object() && x["swarm"]["deltas"] == y["swarm"]["deltas"] &&
+         x["swarm"]["deltas"] > 0 && x["swarm"]["base_hash"] == y["swarm"]["base_hash"];
+}
+
+bool come_together(const RealNode& a, const RealNode& b) {
+  return a.wait_until(patience_s, [&](const json&) { return are_equal(a, b); });
+}
+
+}  // namespace
+
+TEST_CASE("two nodes join, learn from each other, survive kill -9, and end with the same base") {
+  const Folder folder;
+  found(folder / "a", "anna");
+  RealNode a(folder / "a");
+  a.start();
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
+  join(folder / "b", "ben", a);
+  RealNode b(folder / "b");
+  b.start();
+  REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["neighbours"] == 1; }));
+
+  const std::string numbers = folder.write("numbers.txt", sentences(0, 400));
+  const CliResult learned = starling_cli({"learn", "--dir", a.directory(), numbers});
+  INFO(learned.err);
+  REQUIRE(learned.exit_code == 0);
+  REQUIRE(starling_cli({"learn", "--dir", b.directory(), folder.write("more.txt", sentences(400, 800))}).exit_code == 0);
+  REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["accepted"] >= 3; }));
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["swarm"]["accepted"] >= 3; }));
+
+  SUBCASE("members and regions show both sides") {
+    const json members = json::parse(starling_cli({"members", "--dir", a.directory(), "--json"}).out);
+    REQUIRE(members["members"].size() == 2);
+    const json regions = json::parse(starling_cli({"regions", "--dir", a.directory(), "--json"}).out);
+    double changed = 0;
+    for (const json& region : regions["regions"]) changed += region["changed"].get<double>();
+    CHECK(changed > 0);
+  }
+  SUBCASE("a killed node catches up from its checkpoint and the log") {
+    b.signal(SIGKILL);
+    REQUIRE(b.wait_exit(10) == 1000 + SIGKILL);
+    const auto before = a.status()["model"]["step"].get<uint64_t>();
+    REQUIRE(a.wait_until(patience_s, [&](const json& s) { return s["model"]["step"] > before + 10; }));
+    b.start();
+    REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["neighbours"] == 1; }));
+  }
+  SUBCASE("a node that lost its log and checkpoints gets everything back from the other") {
+    b.signal(SIGTERM);
+    REQUIRE(b.wait_exit(10) == 0);
+    std::filesystem::remove_all(b.directory() + "/log");
+    std::filesystem::remove_all(b.directory() + "/checkpoints");
+    b.start();
+  }
+  SUBCASE("a damaged checkpoint is refused and the one before is used") {
+    b.signal(SIGTERM);
+    REQUIRE(b.wait_exit(10) == 0);
+    std::vector<std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(b.directory() + "/checkpoints")) files.push_back(entry.path());
+    REQUIRE(files.size() >= 2);
+    const std::string newest = *std::max_element(files.begin(), files.end());
+    std::fstream(newest, std::ios::in | std::ios::out | std::ios::binary).seekp(5000).write("damaged", 7);
+    b.start();
+    REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["neighbours"] == 1; }));
+    CHECK(b.output().find("checkpoint refused") != std::string::npos);
+    CHECK(b.status()["model"]["step"] > 0);
+  }
+  REQUIRE(starling_cli({"pause", "--dir", a.directory()}).exit_code == 0);
+  REQUIRE(starling_cli({"pause", "--dir", b.directory()}).exit_code == 0);
+  CHECK(come_together(a, b));
+  a.signal(SIGTERM);
+  b.signal(SIGTERM);
+  CHECK(a.wait_exit(10) == 0);
+  CHECK(b.wait_exit(10) == 0);
+}
+
+TEST_CASE("what is taught is answered, and evaluation tells how well the model knows a text") {
+  const Folder folder;
+  found(folder / "a", "anna");
+  RealNode a(folder / "a");
+  a.start();
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
+  const CliResult taught = starling_cli({"teach", "--dir", a.directory(), "--json", "The cat is called", " Minka"});
+  INFO(taught.err);
+  REQUIRE(taught.exit_code == 0);
+  CHECK(json::parse(taught.out)["learned"] == true);
+  const CliResult asked = starling_cli({"ask", "--dir", a.directory(), "The cat is called"});
+  CHECK(asked.out.find("Minka") != std::string::npos);
+  const CliResult evaluated = starling_cli({"eval", "--dir", a.directory(), "--json", folder.write("t.txt", sentences(0, 50))});
+  REQUIRE(evaluated.exit_code == 0);
+  CHECK(json::parse(evaluated.out)["bits_per_byte"] > 0);
+  CHECK(json::parse(evaluated.out)["bytes"] == sentences(0, 50).size());
+}
+
+TEST_CASE("a directory serves one node at a time, and a restart goes on where it stopped") {
+  const Folder folder;
+  found(folder / "a", "anna");
+  configure(folder / "a", {{"learn.sources", "[" + folder.write("t.txt", sentences(0, 300)) + "]"}});
+  RealNode a(folder / "a");
+  a.start();
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["model"]["step"] > 20; }));
+  const CliResult second = starling_cli({"run", "--dir", a.directory()});
+  CHECK(second.exit_code == 75);
+  CHECK(second.err.find(std::to_string(a.pid())) != std::string::npos);
+  a.signal(SIGINT);
+  REQUIRE(a.wait_exit(10) == 0);
+  a.start();
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "learning"; }));
+  CHECK(a.status()["model"]["step"] > 20);
+}
+
+TEST_CASE("a port in use, a damaged configuration and a bad identity end the start with their code and the fix") {
+  const Folder folder;
+  found(folder / "a", "anna");
+  RealNode a(folder / "a");
+  a.start();
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
+  const std::string listen = a.status()["listen"];
+
+  found(folder / "b", "ben");
+  configure(folder / "b", {{"node.listen", "\"" + listen + "\""}});
+  const CliResult in_use = starling_cli({"run", "--dir", folder / "b"});
+  CHECK(in_use.exit_code == 69);
+  CHECK(in_use.err.find(listen) != std::string::npos);
+
+  found(folder / "c", "carl");
+  std::ofstream(folder / "c/starling.yaml", std::ios::app) << "lern:\n  rows: 4\n";
+  const CliResult damaged = starling_cli({"run", "--dir", folder / "c"});
+  CHECK(damaged.exit_code == 78);
+  CHECK(damaged.err.find("starling.yaml:") != std::string::npos);
+  CHECK(damaged.err.find("learn") != std::string::npos);
+
+  found(folder / "d", "dora");
+  REQUIRE(chmod((folder / "d/identity.key").c_str(), 0644) == 0);
+  const CliResult open_key = starling_cli({"run", "--dir", folder / "d"});
+  CHECK(open_key.exit_code == 78);
+  CHECK(open_key.err.find("chmod 600") != std::string::npos);
+  std::filesystem::remove(folder / "d/identity.key");
+  CHECK(starling_cli({"run", "--dir", folder / "d"}).exit_code == 78);
+  CHECK(!std::filesystem::exists(folder / "d/identity.key"));
+}
+
+TEST_CASE("what cannot be learned gets a clear answer and the node goes on") {
+  const Folder folder;
+  found(folder / "a", "anna");
+  RealNode a(folder / "a");
+  a.start();
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
+  for (const std::string& path : {folder.write("empty.txt", ""), folder.write("binary.txt", std::string(100, '\0')),
+                                  folder / "missing.txt"}) {
+    const CliResult refused = starling_cli({"learn", "--dir", a.directory(), path});
+    INFO(path, refused.err);
+    CHECK(refused.exit_code == 65);
+    CHECK(refused.err.find(path) != std::string::npos);
+  }
+  CHECK(a.status()["state"] == "idle");
+}
