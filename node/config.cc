@@ -1,5 +1,5 @@
-// Reading and writing starling.yaml. The keys themselves are in node/config_keys.cc; here is what YAML adds: sections,
-// lines, duplicates. yaml-cpp's exceptions end here.
+// Reading and writing starling.yaml. The keys themselves are in node/config_keys.cc; here is what
+// YAML adds: sections, lines, duplicates. yaml-cpp's exceptions end here.
 #include "node/config.h"
 
 #include <unistd.h>
@@ -30,7 +30,8 @@ std::string at_line(const std::string& path, const YAML::Node& node) {
   return path + ":" + std::to_string(node.Mark().line + 1);
 }
 
-ConfigError problem_at(const std::string& place, const std::string& subject, const std::string& problem) {
+ConfigError problem_at(const std::string& place, const std::string& subject,
+                       const std::string& problem) {
   return {place + ": " + subject + ": " + problem};
 }
 
@@ -41,7 +42,8 @@ const ConfigKey* find_key(const std::string& section, const std::string& name) {
   return nullptr;
 }
 
-// What the writer of an unknown key most likely meant: the same name in another section, else the nearest here.
+// What the writer of an unknown key most likely meant: the same name in another section, else the
+// nearest here.
 std::string likely_key(const std::string& section, const std::string& name) {
   std::vector<std::string> names;
   for (const auto& key : config_keys()) {
@@ -61,7 +63,8 @@ std::string likely_section(const std::string& word) {
 
 Scalar scalar_of(const YAML::Node& node) { return {node.Scalar(), node.Tag() == "!"}; }
 
-Result<Done, std::string> read_value(const ConfigKey& key, const YAML::Node& value, Config& config) {
+Result<Done, std::string> read_value(const ConfigKey& key, const YAML::Node& value,
+                                     Config& config) {
   const bool is_list = std::holds_alternative<FieldOf<std::vector<std::string>>>(key.field);
   const bool is_text = std::holds_alternative<FieldOf<std::string>>(key.field);
   if (value.IsNull()) {
@@ -71,9 +74,11 @@ Result<Done, std::string> read_value(const ConfigKey& key, const YAML::Node& val
   }
   if (is_list != value.IsSequence()) {
     if (is_list) return Unexpected{std::string("must be a list, such as [\"one\", \"two\"]")};
-    return Unexpected{"must be " + type_name(key) + ", not a " + (value.IsSequence() ? "list" : "section")};
+    return Unexpected{"must be " + type_name(key) + ", not a " +
+                      (value.IsSequence() ? "list" : "section")};
   }
-  if (!is_list && !value.IsScalar()) return Unexpected{"must be " + type_name(key) + ", not a section"};
+  if (!is_list && !value.IsScalar())
+    return Unexpected{"must be " + type_name(key) + ", not a section"};
   std::vector<Scalar> scalars;
   if (is_list) {
     for (const auto& entry : value) {
@@ -101,7 +106,8 @@ Result<Done, ConfigError> read_section(const std::string& path, const std::strin
       return Unexpected{
           problem_at(place, full, "unknown key; did you mean " + likely_key(section, name) + "?")};
     }
-    if (!seen.insert(name).second) return Unexpected{problem_at(place, full, "given twice; keep one")};
+    if (!seen.insert(name).second)
+      return Unexpected{problem_at(place, full, "given twice; keep one")};
     if (auto done = read_value(*key, entry.second, reading.config); !done) {
       return Unexpected{problem_at(place, full, done.error())};
     }
@@ -114,7 +120,8 @@ Result<Done, ConfigError> read_document(const std::string& path, const YAML::Nod
                                         Reading& reading) {
   if (document.IsNull()) return Done{};
   if (!document.IsMap()) {
-    return Unexpected{ConfigError{at_line(path, document) + ": must be sections such as \"node:\" with keys below"}};
+    return Unexpected{ConfigError{at_line(path, document) +
+                                  ": must be sections such as \"node:\" with keys below"}};
   }
   std::set<std::string> seen;
   for (const auto& entry : document) {
@@ -122,10 +129,12 @@ Result<Done, ConfigError> read_document(const std::string& path, const YAML::Nod
     const std::string section = entry.first.IsScalar() ? entry.first.Scalar() : "?";
     const auto sections = section_names();
     if (std::find(sections.begin(), sections.end(), section) == sections.end()) {
-      return Unexpected{problem_at(place, printable(section),
-                                   "unknown section; did you mean " + likely_section(section) + "?")};
+      return Unexpected{
+          problem_at(place, printable(section),
+                     "unknown section; did you mean " + likely_section(section) + "?")};
     }
-    if (!seen.insert(section).second) return Unexpected{problem_at(place, section, "given twice; keep one")};
+    if (!seen.insert(section).second)
+      return Unexpected{problem_at(place, section, "given twice; keep one")};
     if (entry.second.IsNull()) continue;
     if (!entry.second.IsMap()) {
       return Unexpected{problem_at(place, section, "must be a section with keys below it")};
@@ -146,13 +155,15 @@ Result<Done, ConfigError> check_together(const std::string& path, const Reading&
                             : rows != reading.sources.end() ? rows->second
                                                             : path;
   return Unexpected{problem_at(place, "learn.length",
-                               "times learn.rows is " + std::to_string(step_bytes) + " bytes a step; at most " +
-                                   std::to_string(step_bytes_max) + " are possible")};
+                               "times learn.rows is " + std::to_string(step_bytes) +
+                                   " bytes a step; at most " + std::to_string(step_bytes_max) +
+                                   " are possible")};
 }
 
 Result<Reading, ConfigError> read_text(const std::string& yaml, const std::string& path) {
   if (yaml.size() > config_size_max) {
-    return Unexpected{ConfigError{path + ":1: is larger than " + std::to_string(config_size_max >> 10) +
+    return Unexpected{ConfigError{path + ":1: is larger than " +
+                                  std::to_string(config_size_max >> 10) +
                                   " KiB; this is no starling.yaml"}};
   }
   size_t bad = utf8_prefix_size(yaml);
@@ -161,7 +172,8 @@ Result<Reading, ConfigError> read_text(const std::string& yaml, const std::strin
     if (static_cast<unsigned char>(yaml[i]) < 0x20 && !is_layout) bad = i;
   }
   if (bad < yaml.size()) {
-    const auto line = 1 + std::count(yaml.begin(), yaml.begin() + static_cast<ptrdiff_t>(bad), '\n');
+    const auto line =
+        1 + std::count(yaml.begin(), yaml.begin() + static_cast<ptrdiff_t>(bad), '\n');
     return Unexpected{ConfigError{path + ":" + std::to_string(line) +
                                   ": is not UTF-8 text here; save the file as UTF-8"}};
   }
@@ -169,10 +181,12 @@ Result<Reading, ConfigError> read_text(const std::string& yaml, const std::strin
   try {
     const auto documents = YAML::LoadAll(yaml);
     if (documents.size() > 1) {
-      return Unexpected{ConfigError{at_line(path, documents[1]) + ": a second document begins (\"---\"); keep one"}};
+      return Unexpected{ConfigError{at_line(path, documents[1]) +
+                                    ": a second document begins (\"---\"); keep one"}};
     }
     if (!documents.empty()) {
-      if (auto done = read_document(path, documents[0], reading); !done) return Unexpected{done.error()};
+      if (auto done = read_document(path, documents[0], reading); !done)
+        return Unexpected{done.error()};
     }
   } catch (const YAML::Exception& error) {
     return Unexpected{ConfigError{path + ":" + std::to_string(error.mark.line + 1) +
@@ -215,9 +229,10 @@ Result<Done, ConfigError> read_environment(Reading& reading) {
   for (char** variable = environ; variable && *variable; ++variable) {
     const std::string text = *variable;
     const std::string name = text.substr(0, text.find('='));
-    const bool is_ours = std::any_of(sections.begin(), sections.end(), [&](const std::string& section) {
-      return name.starts_with(environment_name({section.c_str(), "", {}, "", ""}));
-    });
+    const bool is_ours =
+        std::any_of(sections.begin(), sections.end(), [&](const std::string& section) {
+          return name.starts_with(environment_name({section.c_str(), "", {}, "", ""}));
+        });
     if (!is_ours) continue;
     std::vector<std::string> names;
     for (const auto& key : config_keys()) names.push_back(environment_name(key));
@@ -281,9 +296,12 @@ Result<std::vector<ConfigValue>, ConfigError> explain_config(const std::string& 
 std::string default_yaml(const Config& config) {
   const Config defaults;
   std::string out =
-      "# Starling's configuration. Every key is shown with its unit and default; a key left out has its default.\n"
-      "# The environment overrides this file: STARLING_NODE_NAME sets node.name; lists are separated by commas.\n"
-      "# Check with `starling config check`; `starling config show` says where each value comes from.\n";
+      "# Starling's configuration. Every key is shown with its unit and default; a key left out "
+      "has its default.\n"
+      "# The environment overrides this file: STARLING_NODE_NAME sets node.name; lists are "
+      "separated by commas.\n"
+      "# Check with `starling config check`; `starling config show` says where each value comes "
+      "from.\n";
   std::string section;
   for (const auto& key : config_keys()) {
     if (section != key.section) {
@@ -291,7 +309,8 @@ std::string default_yaml(const Config& config) {
       out += "\n" + section + ":  # " + section_doc(section) + "\n";
     }
     const std::string unit = *key.unit ? std::string(key.unit) + "; " : "";
-    out += std::string("  # ") + key.doc + " [" + unit + "default " + value_text(key, defaults) + "]\n";
+    out += std::string("  # ") + key.doc + " [" + unit + "default " + value_text(key, defaults) +
+           "]\n";
     out += "  " + std::string(key.name) + ": " + value_text(key, config) + "\n";
   }
   return out;

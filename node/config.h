@@ -1,7 +1,7 @@
 #pragma once
-// starling.yaml: every key with its unit and default (deploy/config/starling.yaml shows them all). Strict: an unknown
-// key, a wrong type or an impossible value is an error with file, line, key and the nearest known key.
-// Precedence: environment (STARLING_<SECTION>_<KEY>), file, default.
+// starling.yaml: every key with its unit and default (deploy/config/starling.yaml shows them all).
+// Strict: an unknown key, a wrong type or an impossible value is an error with file, line, key and
+// the nearest known key. Precedence: environment (STARLING_<SECTION>_<KEY>), file, default.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -13,54 +13,56 @@ namespace starling::node {
 struct Config {
   struct Node {
     std::string name = "starling";
-    std::string listen = "0.0.0.0:7411";   // host:port of the peer port; port 0: any
-    std::vector<std::string> advertise;    // host:port others can reach; empty: found from the interfaces
-    std::vector<std::string> seeds;        // host:port of members to dial at start
-    std::string api;                       // empty: unix socket api.sock in the directory; or 127.0.0.1:port
+    std::string listen = "0.0.0.0:7411";  // host:port of the peer port; port 0: any
+    std::vector<std::string>
+        advertise;                   // host:port others can reach; empty: found from the interfaces
+    std::vector<std::string> seeds;  // host:port of members to dial at start
+    std::string api;  // empty: unix socket api.sock in the directory; or 127.0.0.1:port
     friend bool operator==(const Node&, const Node&) = default;
   } node;
   struct Model {
-    std::string preset = "tiny";           // demo, tiny, small, base
+    std::string preset = "tiny";  // demo, tiny, small, base
     uint32_t threads = 1;
     std::vector<std::string> private_regions;  // region names or prefixes; never published
     std::vector<std::string> hosted_regions;   // empty: all
     friend bool operator==(const Model&, const Model&) = default;
   } model;
   struct Learn {
-    std::vector<std::string> sources;      // files or folders; .tsv files are PROMPT<TAB>ANSWER pairs
+    std::vector<std::string> sources;  // files or folders; .tsv files are PROMPT<TAB>ANSWER pairs
     double replay_fraction = 0.5;
-    double learning_rate = 0;              // 0: the preset's own
-    uint32_t rows = 8;                     // sequences a step
-    uint32_t length = 256;                 // bytes a sequence
-    uint64_t steps = 0;                    // a finite run of that many steps with cool-down; 0: endless
-    double minutes = 0;                    // a finite run of that time with cool-down; 0: endless
-    uint32_t passes = 20;                  // endless: rest when the data has been read that often
+    double learning_rate = 0;  // 0: the preset's own
+    uint32_t rows = 8;         // sequences a step
+    uint32_t length = 256;     // bytes a sequence
+    uint64_t steps = 0;        // a finite run of that many steps with cool-down; 0: endless
+    double minutes = 0;        // a finite run of that time with cool-down; 0: endless
+    uint32_t passes = 20;      // endless: rest when the data has been read that often
     uint64_t seed = 1;
-    uint64_t memory_mib = 32;              // samples held for replay
+    uint64_t memory_mib = 32;  // samples held for replay
     friend bool operator==(const Learn&, const Learn&) = default;
   } learn;
   struct Swarm {
-    bool exchange = true;                  // false: learn alone, publish nothing, take nothing
+    bool exchange = true;  // false: learn alone, publish nothing, take nothing
     uint32_t neighbours = 16;
-    double sync_interval_s = 2;            // heartbeats and anti-entropy
-    uint32_t steps_per_exchange = 20;      // H
-    double outer = 2;                      // s = min(1, outer / N)
-    double budget_fraction = 0.25;         // k is at most this, at most 1/N
-    uint64_t upload_kib_per_s = 0;         // 0: no limit of our own
-    uint32_t wait_for_members = 1;         // learn only once this many members (with us) are known; 1: at once
-    double wait_s = 60;                    // but not longer than this
+    double sync_interval_s = 2;        // heartbeats and anti-entropy
+    uint32_t steps_per_exchange = 20;  // H
+    double outer = 2;                  // s = min(1, outer / N)
+    double budget_fraction = 0.25;     // k is at most this, at most 1/N
+    uint64_t upload_kib_per_s = 0;     // 0: no limit of our own
+    uint32_t wait_for_members =
+        1;               // learn only once this many members (with us) are known; 1: at once
+    double wait_s = 60;  // but not longer than this
     friend bool operator==(const Swarm&, const Swarm&) = default;
   } swarm;
   struct Serve {
     uint32_t answer_bytes_max = 4096;
-    uint32_t requests_max = 4;             // at once
+    uint32_t requests_max = 4;  // at once
     friend bool operator==(const Serve&, const Serve&) = default;
   } serve;
   struct Limits {
     uint64_t memory_mib = 1024;
-    uint32_t cpu_percent = 100;            // of one core, for learning
-    uint64_t disk_mib = 1024;              // log, checkpoints, data
-    std::string hours;                     // "22:00-06:00": learn only then; empty: always
+    uint32_t cpu_percent = 100;  // of one core, for learning
+    uint64_t disk_mib = 1024;    // log, checkpoints, data
+    std::string hours;           // "22:00-06:00": learn only then; empty: always
     friend bool operator==(const Limits&, const Limits&) = default;
   } limits;
   struct Checkpoint {
@@ -69,8 +71,8 @@ struct Config {
     friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
   } checkpoint;
   struct Log {
-    std::string level = "info";            // debug info warning error
-    std::string format = "text";           // text (key=value), json
+    std::string level = "info";   // debug info warning error
+    std::string format = "text";  // text (key=value), json
     friend bool operator==(const Log&, const Log&) = default;
   } log;
   friend bool operator==(const Config&, const Config&) = default;

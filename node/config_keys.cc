@@ -112,98 +112,169 @@ std::string check_hours(const std::string& text) {
 constexpr double u32_max = std::numeric_limits<uint32_t>::max();
 constexpr double u64_max = 18446744073709551615.0;
 
-const std::array keys = {
-    ConfigKey{"node", "name", +[](Config& c) -> auto& { return c.node.name; }, "",
-              "what people call this node", 0, 0, check_name},
-    ConfigKey{"node", "listen", +[](Config& c) -> auto& { return c.node.listen; }, "host:port",
-              "where peers connect; port 0 takes any free one", 0, 0, check_listen},
-    ConfigKey{"node", "advertise", +[](Config& c) -> auto& { return c.node.advertise; },
-              "list of host:port", "where others can reach it; empty: found from the interfaces", 0,
-              addresses_max, check_peer},
-    ConfigKey{"node", "seeds", +[](Config& c) -> auto& { return c.node.seeds; },
-              "list of host:port", "members to dial at start", 0, seeds_max, check_peer},
-    ConfigKey{"node", "api", +[](Config& c) -> auto& { return c.node.api; }, "host:port",
-              "the local API; empty: the unix socket api.sock; TCP only on the loopback, with api.token",
-              0, 0, check_api},
-    ConfigKey{"model", "preset", +[](Config& c) -> auto& { return c.model.preset; }, "",
-              "demo (157 k parameters), tiny (1 M), small (5 M) or base (20 M)", 0, 0, check_preset},
-    ConfigKey{"model", "threads", +[](Config& c) -> auto& { return c.model.threads; }, "threads",
-              "for learning", 1, 256},
-    ConfigKey{"model", "private_regions",
-              +[](Config& c) -> auto& { return c.model.private_regions; }, "list of names",
-              "region names or prefixes that are never published", 0, region_names_max, check_entry},
-    ConfigKey{"model", "hosted_regions", +[](Config& c) -> auto& { return c.model.hosted_regions; },
-              "list of names", "region names or prefixes kept here; empty: all", 0, region_names_max,
-              check_entry},
-    ConfigKey{"learn", "sources", +[](Config& c) -> auto& { return c.learn.sources; },
-              "list of paths", "files or folders to learn from; .tsv lines are PROMPT<TAB>ANSWER", 0,
-              sources_max, check_entry},
-    ConfigKey{"learn", "replay_fraction",
-              +[](Config& c) -> auto& { return c.learn.replay_fraction; }, "share",
-              "of each batch that is drawn from what was seen before", 0, 1},
-    ConfigKey{"learn", "learning_rate", +[](Config& c) -> auto& { return c.learn.learning_rate; },
-              "per step", "step size of the optimiser; 0: the preset's own", 0, 1},
-    ConfigKey{"learn", "rows", +[](Config& c) -> auto& { return c.learn.rows; }, "sequences",
-              "learnt from in one step", 1, 1024},
-    ConfigKey{"learn", "length", +[](Config& c) -> auto& { return c.learn.length; }, "bytes",
-              "read in one sequence", 16, 65536},
-    ConfigKey{"learn", "steps", +[](Config& c) -> auto& { return c.learn.steps; }, "steps",
-              "of a finite run, which cools down at its end; 0: endless", 0, 1e15},
-    ConfigKey{"learn", "minutes", +[](Config& c) -> auto& { return c.learn.minutes; }, "minutes",
-              "of a finite run, which cools down at its end; 0: endless", 0, 1e7},
-    ConfigKey{"learn", "passes", +[](Config& c) -> auto& { return c.learn.passes; }, "passes",
-              "over the data after which an endless node rests", 1, u32_max},
-    ConfigKey{"learn", "seed", +[](Config& c) -> auto& { return c.learn.seed; }, "",
-              "decides the order in which the data is read", 0, u64_max},
-    ConfigKey{"learn", "memory_mib", +[](Config& c) -> auto& { return c.learn.memory_mib; }, "MiB",
-              "of samples held for replay", 1, mib_max},
-    ConfigKey{"swarm", "exchange", +[](Config& c) -> auto& { return c.swarm.exchange; }, "",
-              "false: learn alone, publish nothing, take nothing"},
-    ConfigKey{"swarm", "neighbours", +[](Config& c) -> auto& { return c.swarm.neighbours; }, "links",
-              "kept up at most", 1, 1000},
-    ConfigKey{"swarm", "sync_interval_s",
-              +[](Config& c) -> auto& { return c.swarm.sync_interval_s; }, "seconds",
-              "between heartbeats, which carry what each neighbour has", 0.05, 3600},
-    ConfigKey{"swarm", "steps_per_exchange",
-              +[](Config& c) -> auto& { return c.swarm.steps_per_exchange; }, "steps",
-              "of learning between two published deltas", 1, 1e6},
-    ConfigKey{"swarm", "outer", +[](Config& c) -> auto& { return c.swarm.outer; }, "factor",
-              "a delta is scaled by outer / members, at most 1; lower it where deltas come late", 0.01,
-              16},
-    ConfigKey{"swarm", "budget_fraction",
-              +[](Config& c) -> auto& { return c.swarm.budget_fraction; }, "share",
-              "of the parameters in a delta at most; beyond four members 1 / members", 1e-4, 1},
-    ConfigKey{"swarm", "upload_kib_per_s",
-              +[](Config& c) -> auto& { return c.swarm.upload_kib_per_s; }, "KiB/s",
-              "sent at most; 0: no limit of our own", 0, 1e9},
-    ConfigKey{"swarm", "wait_for_members",
-              +[](Config& c) -> auto& { return c.swarm.wait_for_members; }, "members",
-              "with this one, before learning begins; 1: begin at once", 1, 1000},
-    ConfigKey{"swarm", "wait_s", +[](Config& c) -> auto& { return c.swarm.wait_s; }, "seconds",
-              "to wait for them at most", 0, 86400},
-    ConfigKey{"serve", "answer_bytes_max",
-              +[](Config& c) -> auto& { return c.serve.answer_bytes_max; }, "bytes",
-              "of one answer at most", 1, 1u << 20},
-    ConfigKey{"serve", "requests_max", +[](Config& c) -> auto& { return c.serve.requests_max; },
-              "requests", "of ask, learn, teach and eval at once; more are turned away", 1, 256},
-    ConfigKey{"limits", "memory_mib", +[](Config& c) -> auto& { return c.limits.memory_mib; }, "MiB",
-              "of memory in all", 16, mib_max},
-    ConfigKey{"limits", "cpu_percent", +[](Config& c) -> auto& { return c.limits.cpu_percent; },
-              "percent", "of one core, for learning", 1, 25600},
-    ConfigKey{"limits", "disk_mib", +[](Config& c) -> auto& { return c.limits.disk_mib; }, "MiB",
-              "for log, checkpoints and data", 16, mib_max},
-    ConfigKey{"limits", "hours", +[](Config& c) -> auto& { return c.limits.hours; }, "HH:MM-HH:MM",
-              "local time in which to learn; empty: always", 0, 0, check_hours},
-    ConfigKey{"checkpoint", "interval_s",
-              +[](Config& c) -> auto& { return c.checkpoint.interval_s; }, "seconds",
-              "between checkpoints", 1, 86400},
-    ConfigKey{"checkpoint", "kept", +[](Config& c) -> auto& { return c.checkpoint.kept; }, "files",
-              "generations to keep", 1, 100},
-    ConfigKey{"log", "level", +[](Config& c) -> auto& { return c.log.level; }, "",
-              "debug, info, warning or error", 0, 0, check_level},
-    ConfigKey{"log", "format", +[](Config& c) -> auto& { return c.log.format; }, "",
-              "text (key=value) or json (one object a line)", 0, 0, check_format},
-};
+const std::array keys = {ConfigKey{"node", "name", +[](Config& c) -> auto& {return c.node.name;
+}  // namespace
+, "", "what people call this node", 0, 0, check_name
+}  // namespace starling::node
+, ConfigKey{"node", "listen", +[](Config& c) -> auto& {return c.node.listen;
+}
+, "host:port", "where peers connect; port 0 takes any free one", 0, 0, check_listen
+}
+, ConfigKey{"node", "advertise", +[](Config& c) -> auto& {return c.node.advertise;
+}
+, "list of host:port", "where others can reach it; empty: found from the interfaces", 0,
+    addresses_max, check_peer
+}
+, ConfigKey{"node", "seeds", +[](Config& c) -> auto& {return c.node.seeds;
+}
+, "list of host:port", "members to dial at start", 0, seeds_max, check_peer
+}
+, ConfigKey{"node", "api", +[](Config& c) -> auto& {return c.node.api;
+}
+, "host:port",
+    "the local API; empty: the unix socket api.sock; TCP only on the loopback, with api.token", 0,
+    0, check_api
+}
+, ConfigKey{"model", "preset", +[](Config& c) -> auto& {return c.model.preset;
+}
+, "", "demo (157 k parameters), tiny (1 M), small (5 M) or base (20 M)", 0, 0, check_preset
+}
+, ConfigKey{"model", "threads", +[](Config& c) -> auto& {return c.model.threads;
+}
+, "threads", "for learning", 1, 256
+}
+, ConfigKey{"model", "private_regions", +[](Config& c) -> auto& {return c.model.private_regions;
+}
+, "list of names", "region names or prefixes that are never published", 0, region_names_max,
+    check_entry
+}
+, ConfigKey{"model", "hosted_regions", +[](Config& c) -> auto& {return c.model.hosted_regions;
+}
+, "list of names", "region names or prefixes kept here; empty: all", 0, region_names_max,
+    check_entry
+}
+, ConfigKey{"learn", "sources", +[](Config& c) -> auto& {return c.learn.sources;
+}
+, "list of paths", "files or folders to learn from; .tsv lines are PROMPT<TAB>ANSWER", 0,
+    sources_max, check_entry
+}
+, ConfigKey{"learn", "replay_fraction", +[](Config& c) -> auto& {return c.learn.replay_fraction;
+}
+, "share", "of each batch that is drawn from what was seen before", 0, 1
+}
+, ConfigKey{"learn", "learning_rate", +[](Config& c) -> auto& {return c.learn.learning_rate;
+}
+, "per step", "step size of the optimiser; 0: the preset's own", 0, 1
+}
+, ConfigKey{"learn", "rows", +[](Config& c) -> auto& {return c.learn.rows;
+}
+, "sequences", "learnt from in one step", 1, 1024
+}
+, ConfigKey{"learn", "length", +[](Config& c) -> auto& {return c.learn.length;
+}
+, "bytes", "read in one sequence", 16, 65536
+}
+, ConfigKey{"learn", "steps", +[](Config& c) -> auto& {return c.learn.steps;
+}
+, "steps", "of a finite run, which cools down at its end; 0: endless", 0, 1e15
+}
+, ConfigKey{"learn", "minutes", +[](Config& c) -> auto& {return c.learn.minutes;
+}
+, "minutes", "of a finite run, which cools down at its end; 0: endless", 0, 1e7
+}
+, ConfigKey{"learn", "passes", +[](Config& c) -> auto& {return c.learn.passes;
+}
+, "passes", "over the data after which an endless node rests", 1, u32_max
+}
+, ConfigKey{"learn", "seed", +[](Config& c) -> auto& {return c.learn.seed;
+}
+, "", "decides the order in which the data is read", 0, u64_max
+}
+, ConfigKey{"learn", "memory_mib", +[](Config& c) -> auto& {return c.learn.memory_mib;
+}
+, "MiB", "of samples held for replay", 1, mib_max
+}
+, ConfigKey{"swarm", "exchange", +[](Config& c) -> auto& {return c.swarm.exchange;
+}
+, "", "false: learn alone, publish nothing, take nothing"
+}
+, ConfigKey{"swarm", "neighbours", +[](Config& c) -> auto& {return c.swarm.neighbours;
+}
+, "links", "kept up at most", 1, 1000
+}
+, ConfigKey{"swarm", "sync_interval_s", +[](Config& c) -> auto& {return c.swarm.sync_interval_s;
+}
+, "seconds", "between heartbeats, which carry what each neighbour has", 0.05, 3600
+}
+, ConfigKey{"swarm", "steps_per_exchange",
+            +[](Config& c) -> auto& {return c.swarm.steps_per_exchange;
+}
+, "steps", "of learning between two published deltas", 1, 1e6
+}
+, ConfigKey{"swarm", "outer", +[](Config& c) -> auto& {return c.swarm.outer;
+}
+, "factor", "a delta is scaled by outer / members, at most 1; lower it where deltas come late",
+    0.01, 16
+}
+, ConfigKey{"swarm", "budget_fraction", +[](Config& c) -> auto& {return c.swarm.budget_fraction;
+}
+, "share", "of the parameters in a delta at most; beyond four members 1 / members", 1e-4, 1
+}
+, ConfigKey{"swarm", "upload_kib_per_s", +[](Config& c) -> auto& {return c.swarm.upload_kib_per_s;
+}
+, "KiB/s", "sent at most; 0: no limit of our own", 0, 1e9
+}
+, ConfigKey{"swarm", "wait_for_members", +[](Config& c) -> auto& {return c.swarm.wait_for_members;
+}
+, "members", "with this one, before learning begins; 1: begin at once", 1, 1000
+}
+, ConfigKey{"swarm", "wait_s", +[](Config& c) -> auto& {return c.swarm.wait_s;
+}
+, "seconds", "to wait for them at most", 0, 86400
+}
+, ConfigKey{"serve", "answer_bytes_max", +[](Config& c) -> auto& {return c.serve.answer_bytes_max;
+}
+, "bytes", "of one answer at most", 1, 1u << 20
+}
+, ConfigKey{"serve", "requests_max", +[](Config& c) -> auto& {return c.serve.requests_max;
+}
+, "requests", "of ask, learn, teach and eval at once; more are turned away", 1, 256
+}
+, ConfigKey{"limits", "memory_mib", +[](Config& c) -> auto& {return c.limits.memory_mib;
+}
+, "MiB", "of memory in all", 16, mib_max
+}
+, ConfigKey{"limits", "cpu_percent", +[](Config& c) -> auto& {return c.limits.cpu_percent;
+}
+, "percent", "of one core, for learning", 1, 25600
+}
+, ConfigKey{"limits", "disk_mib", +[](Config& c) -> auto& {return c.limits.disk_mib;
+}
+, "MiB", "for log, checkpoints and data", 16, mib_max
+}
+, ConfigKey{"limits", "hours", +[](Config& c) -> auto& {return c.limits.hours;
+}
+, "HH:MM-HH:MM", "local time in which to learn; empty: always", 0, 0, check_hours
+}
+, ConfigKey{"checkpoint", "interval_s", +[](Config& c) -> auto& {return c.checkpoint.interval_s;
+}
+, "seconds", "between checkpoints", 1, 86400
+}
+, ConfigKey{"checkpoint", "kept", +[](Config& c) -> auto& {return c.checkpoint.kept;
+}
+, "files", "generations to keep", 1, 100
+}
+, ConfigKey{"log", "level", +[](Config& c) -> auto& {return c.log.level;
+}
+, "", "debug, info, warning or error", 0, 0, check_level
+}
+, ConfigKey{"log", "format", +[](Config& c) -> auto& {return c.log.format;
+}
+, "", "text (key=value) or json (one object a line)", 0, 0, check_format
+}
+,
+}
+;
 
 std::string number_text(double value) {
   std::array<char, 32> text{};
@@ -259,7 +330,8 @@ Result<Done, std::string> set_number(const ConfigKey& key, const Scalar& scalar,
 
 std::string text_problem(const ConfigKey& key, const std::string& text) {
   for (const char c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return "must not have control characters";
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      return "must not have control characters";
   }
   return key.check ? key.check(text) : "";
 }
@@ -348,8 +420,8 @@ std::string environment_name(const ConfigKey& key) {
 
 std::string type_name(const ConfigKey& key) {
   // In the order of Field.
-  constexpr std::array names = {"a text", "a list", "true or false", "a whole number",
-                                "a whole number", "a number"};
+  constexpr std::array names = {"a text",         "a list",         "true or false",
+                                "a whole number", "a whole number", "a number"};
   static_assert(names.size() == std::variant_size_v<Field>);
   return names[key.field.index()];
 }

@@ -1,6 +1,6 @@
 #pragma once
-// The one table of configuration keys. Parsing, default_yaml, `config show`, the environment and the documentation
-// all walk it; a key that is not in it does not exist.
+// The one table of configuration keys. Parsing, default_yaml, `config show`, the environment and
+// the documentation all walk it; a key that is not in it does not exist.
 #include <span>
 #include <string>
 #include <variant>
@@ -16,7 +16,8 @@ using FieldOf = T& (*)(Config&);
 using Field = std::variant<FieldOf<std::string>, FieldOf<std::vector<std::string>>, FieldOf<bool>,
                            FieldOf<uint32_t>, FieldOf<uint64_t>, FieldOf<double>>;
 
-// What is wrong with a text or with one entry of a list, as the end of a sentence; "" when nothing is.
+// What is wrong with a text or with one entry of a list, as the end of a sentence; "" when nothing
+// is.
 using TextCheck = std::string (*)(const std::string& text);
 
 struct ConfigKey {
@@ -34,9 +35,9 @@ std::span<const ConfigKey> config_keys();
 const char* section_doc(const std::string& section);  // half a sentence
 std::vector<std::string> section_names();             // in the order of the file
 
-std::string dotted(const ConfigKey& key);             // "node.name"
-std::string environment_name(const ConfigKey& key);   // "STARLING_NODE_NAME"
-std::string type_name(const ConfigKey& key);          // "a whole number", "true or false", ...
+std::string dotted(const ConfigKey& key);            // "node.name"
+std::string environment_name(const ConfigKey& key);  // "STARLING_NODE_NAME"
+std::string type_name(const ConfigKey& key);         // "a whole number", "true or false", ...
 // The value as YAML, and as people read it in `config show`.
 std::string value_text(const ConfigKey& key, const Config& config);
 
@@ -47,6 +48,7 @@ struct Scalar {
 };
 // Sets the key's value; lists take any number of scalars, everything else exactly one.
 // Errors: what is wrong, as the end of a sentence, such as "must be from 1 to 256 but is 0".
-Result<Done, std::string> set_value(const ConfigKey& key, const std::vector<Scalar>& scalars, Config& config);
+Result<Done, std::string> set_value(const ConfigKey& key, const std::vector<Scalar>& scalars,
+                                    Config& config);
 
 }  // namespace starling::node

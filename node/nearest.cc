@@ -12,7 +12,8 @@ constexpr size_t word_size_max = 64;
 size_t edit_distance(std::string_view a, std::string_view b) {
   a = a.substr(0, word_size_max);
   b = b.substr(0, word_size_max);
-  // Row i holds the distances of a's first i bytes to every prefix of b; a swap looks two rows back.
+  // Row i holds the distances of a's first i bytes to every prefix of b; a swap looks two rows
+  // back.
   std::array<std::array<size_t, word_size_max + 1>, 3> rows{};
   for (size_t j = 0; j <= b.size(); ++j) rows[0][j] = j;
   for (size_t i = 1; i <= a.size(); ++i) {
@@ -32,8 +33,8 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
-  const auto closest = std::min_element(
-      known.begin(), known.end(), [&](const std::string& a, const std::string& b) {
+  const auto closest =
+      std::min_element(known.begin(), known.end(), [&](const std::string& a, const std::string& b) {
         return edit_distance(word, a) < edit_distance(word, b);
       });
   return closest == known.end() ? std::string() : *closest;

@@ -71,7 +71,8 @@ ExitCode run_node(const RunOptions& options) {
   if (!lock) return fail(lock.error());
   Result<std::unique_ptr<Node>, HomeError> node = Node::start(std::move(*home), std::move(*lock));
   if (!node) return fail(node.error());
-  auto server = LocalServer::start((*node)->home(), **node);
+  const Home& live = (*node)->home();
+  auto server = LocalServer::start({live.paths.directory, live.config.node.api, live.config.serve.requests_max}, **node);
   if (!server) return fail(server.error());
 
   log_info("running", {{"directory", options.directory}, {"listen", (*node)->status().listen}});
@@ -83,7 +84,7 @@ ExitCode run_node(const RunOptions& options) {
   std::signal(SIGTERM, SIG_DFL);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   (*node)->stop();
-  (*server)->stop();
+  server->reset();
   return ExitCode::ok;
 }
 

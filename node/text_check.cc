@@ -46,7 +46,8 @@ bool is_binary(std::string_view bytes) {
   size_t control = 0;
   for (const char c : head) {
     const bool is_control = (c >= 0 && c < 0x20) || c == 0x7f;
-    const bool is_layout = c == '\n' || c == '\r' || c == '\t' || c == '\f' || c == '\v' || c == '\b';
+    const bool is_layout =
+        c == '\n' || c == '\r' || c == '\t' || c == '\f' || c == '\v' || c == '\b';
     if (is_control && !is_layout) ++control;
   }
   return control * 10 > head.size();
@@ -59,7 +60,8 @@ std::string printable(std::string_view text, size_t size_max) {
     if (out.size() + (size == 0 ? 1 : size) > size_max) break;
     const auto first = static_cast<unsigned char>(text[at]);
     // C1 controls (c2 80 .. c2 9f) steer terminals as the C0 ones do.
-    const bool is_c1 = size == 2 && first == 0xc2 && static_cast<unsigned char>(text[at + 1]) < 0xa0;
+    const bool is_c1 =
+        size == 2 && first == 0xc2 && static_cast<unsigned char>(text[at + 1]) < 0xa0;
     if (size == 0 || first < 0x20 || first == 0x7f || is_c1) {
       out += '?';
     } else {

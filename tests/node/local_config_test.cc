@@ -44,62 +44,94 @@ TEST_CASE("each mistake in starling.yaml is named with file, line, key and what 
     std::string message;
   } rows[] = {
       {"node:\n  nmae: a\n", "starling.yaml:2: node.nmae: unknown key; did you mean node.name?"},
-      {"node:\n  name: a\n  prest: tiny\n", "starling.yaml:3: node.prest: unknown key; did you mean node.seeds?"},
-      {"node:\n  threads: 2\n", "starling.yaml:2: node.threads: unknown key; did you mean model.threads?"},
+      {"node:\n  name: a\n  prest: tiny\n",
+       "starling.yaml:3: node.prest: unknown key; did you mean node.seeds?"},
+      {"node:\n  threads: 2\n",
+       "starling.yaml:2: node.threads: unknown key; did you mean model.threads?"},
       {"nod:\n  name: a\n", "starling.yaml:1: nod: unknown section; did you mean node?"},
-      {"\n\nlearning_rate: 1\n", "starling.yaml:3: learning_rate: unknown section; did you mean learn.learning_rate?"},
-      {"model:\n  threads: many\n", "starling.yaml:2: model.threads: must be a whole number but is \"many\""},
-      {"model:\n  threads: \"2\"\n", "starling.yaml:2: model.threads: must be a whole number but is \"2\" in quotes"},
-      {"model:\n  threads: 2.5\n", "starling.yaml:2: model.threads: must be a whole number but is \"2.5\""},
-      {"model:\n  threads: -3\n", "starling.yaml:2: model.threads: must be from 1 to 256 but is -3"},
+      {"\n\nlearning_rate: 1\n",
+       "starling.yaml:3: learning_rate: unknown section; did you mean learn.learning_rate?"},
+      {"model:\n  threads: many\n",
+       "starling.yaml:2: model.threads: must be a whole number but is \"many\""},
+      {"model:\n  threads: \"2\"\n",
+       "starling.yaml:2: model.threads: must be a whole number but is \"2\" in quotes"},
+      {"model:\n  threads: 2.5\n",
+       "starling.yaml:2: model.threads: must be a whole number but is \"2.5\""},
+      {"model:\n  threads: -3\n",
+       "starling.yaml:2: model.threads: must be from 1 to 256 but is -3"},
       {"model:\n  threads: 0\n", "starling.yaml:2: model.threads: must be from 1 to 256 but is 0"},
       {"model:\n  threads: 99999999999999999999\n",
        "starling.yaml:2: model.threads: must be from 1 to 256 but is 99999999999999999999"},
-      {"model:\n  threads:\n", "starling.yaml:2: model.threads: has no value; it must be a whole number"},
-      {"model:\n  threads: [1]\n", "starling.yaml:2: model.threads: must be a whole number, not a list"},
-      {"model:\n  threads: {a: 1}\n", "starling.yaml:2: model.threads: must be a whole number, not a section"},
+      {"model:\n  threads:\n",
+       "starling.yaml:2: model.threads: has no value; it must be a whole number"},
+      {"model:\n  threads: [1]\n",
+       "starling.yaml:2: model.threads: must be a whole number, not a list"},
+      {"model:\n  threads: {a: 1}\n",
+       "starling.yaml:2: model.threads: must be a whole number, not a section"},
       {"model:\n  preset: tinny\n",
-       "starling.yaml:2: model.preset: must be one of demo, tiny, small, base but is \"tinny\"; did you mean tiny?"},
-      {"model:\n  preset:\n", "starling.yaml:2: model.preset: must be one of demo, tiny, small, base but is \"\"; did you mean demo?"},
-      {"learn:\n  replay_fraction: 1.5\n", "starling.yaml:2: learn.replay_fraction: must be from 0 to 1 but is 1.5"},
-      {"learn:\n  replay_fraction: .nan\n", "starling.yaml:2: learn.replay_fraction: must be a number but is \".nan\""},
-      {"learn:\n  replay_fraction: nan\n", "starling.yaml:2: learn.replay_fraction: must be from 0 to 1 but is nan"},
-      {"learn:\n  minutes: 1e999\n", "starling.yaml:2: learn.minutes: must be from 0 to 10000000 but is 1e999"},
-      {"learn:\n  sources: notes.txt\n", "starling.yaml:2: learn.sources: must be a list, such as [\"one\", \"two\"]"},
+       "starling.yaml:2: model.preset: must be one of demo, tiny, small, base but is \"tinny\"; "
+       "did you mean tiny?"},
+      {"model:\n  preset:\n",
+       "starling.yaml:2: model.preset: must be one of demo, tiny, small, base but is \"\"; did you "
+       "mean demo?"},
+      {"learn:\n  replay_fraction: 1.5\n",
+       "starling.yaml:2: learn.replay_fraction: must be from 0 to 1 but is 1.5"},
+      {"learn:\n  replay_fraction: .nan\n",
+       "starling.yaml:2: learn.replay_fraction: must be a number but is \".nan\""},
+      {"learn:\n  replay_fraction: nan\n",
+       "starling.yaml:2: learn.replay_fraction: must be from 0 to 1 but is nan"},
+      {"learn:\n  minutes: 1e999\n",
+       "starling.yaml:2: learn.minutes: must be from 0 to 10000000 but is 1e999"},
+      {"learn:\n  sources: notes.txt\n",
+       "starling.yaml:2: learn.sources: must be a list, such as [\"one\", \"two\"]"},
       {"learn:\n  sources: [[a]]\n", "starling.yaml:2: learn.sources: must be a list of texts"},
-      {"learn:\n  sources: [a, \"\"]\n", "starling.yaml:2: learn.sources: must not have an empty entry"},
+      {"learn:\n  sources: [a, \"\"]\n",
+       "starling.yaml:2: learn.sources: must not have an empty entry"},
       {"learn:\n  rows: 1024\n  length: 65536\n",
-       "starling.yaml:3: learn.length: times learn.rows is 67108864 bytes a step; at most 1048576 are possible"},
-      {"swarm:\n  exchange: yes\n", "starling.yaml:2: swarm.exchange: must be true or false but is \"yes\""},
+       "starling.yaml:3: learn.length: times learn.rows is 67108864 bytes a step; at most 1048576 "
+       "are possible"},
+      {"swarm:\n  exchange: yes\n",
+       "starling.yaml:2: swarm.exchange: must be true or false but is \"yes\""},
       {"node:\n  listen: here\n",
-       "starling.yaml:2: node.listen: must be host:port or [IPv6]:port, such as 192.0.2.7:7411, but is \"here\""},
+       "starling.yaml:2: node.listen: must be host:port or [IPv6]:port, such as 192.0.2.7:7411, "
+       "but is \"here\""},
       {"node:\n  listen: 1.2.3.4:70000\n",
-       "starling.yaml:2: node.listen: must be host:port or [IPv6]:port, such as 192.0.2.7:7411, but is \"1.2.3.4:70000\""},
-      {"node:\n  seeds: [\"b:0\"]\n", "starling.yaml:2: node.seeds: needs a port from 1 to 65535 in \"b:0\""},
+       "starling.yaml:2: node.listen: must be host:port or [IPv6]:port, such as 192.0.2.7:7411, "
+       "but is \"1.2.3.4:70000\""},
+      {"node:\n  seeds: [\"b:0\"]\n",
+       "starling.yaml:2: node.seeds: needs a port from 1 to 65535 in \"b:0\""},
       {"node:\n  advertise: [a:1, a:2, a:3, a:4, a:5]\n",
        "starling.yaml:2: node.advertise: has 5 entries; at most 4 are possible"},
       {"node:\n  api: 0.0.0.0:7412\n",
-       "starling.yaml:2: node.api: must be on the loopback, such as 127.0.0.1:7412, but is \"0.0.0.0:7412\"; leave it "
+       "starling.yaml:2: node.api: must be on the loopback, such as 127.0.0.1:7412, but is "
+       "\"0.0.0.0:7412\"; leave it "
        "empty for the unix socket"},
       {"node:\n  api: 127.evil.example.org:7412\n",
        "starling.yaml:2: node.api: must be on the loopback, such as 127.0.0.1:7412, but is "
        "\"127.evil.example.org:7412\"; leave it empty for the unix socket"},
       {"node:\n  name: \"\"\n", "starling.yaml:2: node.name: must have 1 to 64 bytes"},
-      {"node:\n  name: \"a\\nb\"\n", "starling.yaml:2: node.name: must not have control characters"},
+      {"node:\n  name: \"a\\nb\"\n",
+       "starling.yaml:2: node.name: must not have control characters"},
       {"limits:\n  hours: 25:00-06:00\n",
-       "starling.yaml:2: limits.hours: must be HH:MM-HH:MM, such as 22:00-06:00, but is \"25:00-06:00\""},
-      {"limits:\n  hours: 22:00-22:00\n", "starling.yaml:2: limits.hours: must begin and end at different times"},
+       "starling.yaml:2: limits.hours: must be HH:MM-HH:MM, such as 22:00-06:00, but is "
+       "\"25:00-06:00\""},
+      {"limits:\n  hours: 22:00-22:00\n",
+       "starling.yaml:2: limits.hours: must begin and end at different times"},
       {"node:\n  name: a\n  name: b\n", "starling.yaml:3: node.name: given twice; keep one"},
       {"node:\n  name: a\nlog:\nnode:\n", "starling.yaml:4: node: given twice; keep one"},
       {"node: a\n", "starling.yaml:1: node: must be a section with keys below it"},
       {"- node\n", "starling.yaml:1: must be sections such as \"node:\" with keys below"},
       {"node:\n  ? [a]\n  : b\n", "starling.yaml:2: node: has a key that is not a word"},
-      {"node:\n  name: a\n---\nnode:\n  name: b\n", "starling.yaml:4: a second document begins (\"---\"); keep one"},
-      {"node:\n  name: a\n  seeds: [a:1\n", "starling.yaml:4: is not YAML: end of sequence flow not found"},
+      {"node:\n  name: a\n---\nnode:\n  name: b\n",
+       "starling.yaml:4: a second document begins (\"---\"); keep one"},
+      {"node:\n  name: a\n  seeds: [a:1\n",
+       "starling.yaml:4: is not YAML: end of sequence flow not found"},
       {"node:\n name: a\n   listen: b\n", "starling.yaml:3: is not YAML: illegal map value"},
       {"node:\n  name: *a\n", "starling.yaml:2: is not YAML: the referenced anchor is not defined"},
-      {"node:\n  name: \xff\xfe\n", "starling.yaml:2: is not UTF-8 text here; save the file as UTF-8"},
-      {"node:\n\n  name: a\x01\n", "starling.yaml:3: is not UTF-8 text here; save the file as UTF-8"},
+      {"node:\n  name: \xff\xfe\n",
+       "starling.yaml:2: is not UTF-8 text here; save the file as UTF-8"},
+      {"node:\n\n  name: a\x01\n",
+       "starling.yaml:3: is not UTF-8 text here; save the file as UTF-8"},
   };
   for (const auto& row : rows) CHECK(error_of(row.yaml) == row.message);
   CHECK(error_of(std::string(config_size_max + 1, '#')) ==
@@ -117,7 +149,8 @@ TEST_CASE("what a stranger wrote is cited without control characters and without
 }
 
 TEST_CASE("an empty file, an empty section and an empty list mean the defaults") {
-  for (const char* yaml : {"", "# nothing\n", "node:\nlog:\n", "node:\n  seeds:\n  advertise: []\n"}) {
+  for (const char* yaml :
+       {"", "# nothing\n", "node:\nlog:\n", "node:\n  seeds:\n  advertise: []\n"}) {
     const auto config = parse_config(yaml, "starling.yaml");
     REQUIRE(config);
     CHECK(*config == Config{});
@@ -127,12 +160,17 @@ TEST_CASE("an empty file, an empty section and an empty list mean the defaults")
 TEST_CASE("default_yaml parses back to every value it was given") {
   Config config;
   CHECK(*parse_config(default_yaml(config), "x") == config);
-  config.node = {.name = "K\xc3\xbc" "che \"#1\" \\ {x}: y",
+  config.node = {.name =
+                     "K\xc3\xbc"
+                     "che \"#1\" \\ {x}: y",
                  .listen = "[::1]:0",
                  .advertise = {"[2001:db8::1]:7411", "a.example:1"},
                  .seeds = {"b:2"},
                  .api = "127.0.0.1:0"};
-  config.model = {.preset = "base", .threads = 3, .private_regions = {"l0.", "x # y"}, .hosted_regions = {"null"}};
+  config.model = {.preset = "base",
+                  .threads = 3,
+                  .private_regions = {"l0.", "x # y"},
+                  .hosted_regions = {"null"}};
   config.learn.sources = {"/a b", "~", "true"};
   config.learn.replay_fraction = 0.1;
   config.learn.learning_rate = 1.0 / 3;
@@ -162,7 +200,9 @@ TEST_CASE("the keys are distinct, documented, and their defaults are possible va
   CHECK(error_of(default_yaml(Config{})) == "parsed");
 }
 
-TEST_CASE("the environment comes before the file, and the file before the default; config show says which") {
+TEST_CASE(
+    "the environment comes before the file, and the file before the default; config show says "
+    "which") {
   const Folder folder;
   const std::string path = folder.path + "/starling.yaml";
   write(path, "node:\n  name: of-file\n  seeds: [\"a:1\"]\nmodel:\n  threads: 2\n");
@@ -194,10 +234,13 @@ TEST_CASE("a wrong variable in the environment is refused by name") {
   const Folder folder;
   const std::string path = folder.path + "/starling.yaml";
   write(path, "");
-  const auto error = [&] { return load_config(path) ? std::string("loaded") : load_config(path).error().message; };
+  const auto error = [&] {
+    return load_config(path) ? std::string("loaded") : load_config(path).error().message;
+  };
   {
     const Variable variable("STARLING_NODE_NMAE", "x");
-    CHECK(error() == "environment: STARLING_NODE_NMAE: unknown variable; did you mean STARLING_NODE_NAME?");
+    CHECK(error() ==
+          "environment: STARLING_NODE_NMAE: unknown variable; did you mean STARLING_NODE_NAME?");
   }
   {
     const Variable variable("STARLING_MODEL_THREADS", "0");
@@ -213,7 +256,8 @@ TEST_CASE("a configuration that is missing, a folder or a device is refused with
   const Folder folder;
   CHECK(load_config(folder.path + "/none").error().message ==
         folder.path + "/none: there is no such file; `starling init` writes one");
-  CHECK(load_config(folder.path).error().message == folder.path + ": is not a file that can be read");
+  CHECK(load_config(folder.path).error().message ==
+        folder.path + ": is not a file that can be read");
   CHECK(load_config("/dev/zero").error().message == "/dev/zero: is not a file that can be read");
 }
 
@@ -226,13 +270,15 @@ TEST_CASE("the nearest word is found by keystrokes, swaps included") {
   CHECK(nearest("x", {}).empty());
 }
 
-TEST_CASE("text of any language is text; programs, pictures and UTF-16 are binary") {
+TEST_CASE("text of any language is text, programs, pictures and UTF-16 are binary") {
   CHECK_FALSE(is_binary(""));
   CHECK_FALSE(is_binary("plain\ttext\r\n"));
   CHECK_FALSE(is_binary("\xe4\xb8\xad\xe6\x96\x87 \xd1\x80\xd1\x83\xd1\x81 \xf0\x9f\x90\xa6"));
   CHECK_FALSE(is_binary("M\xfcnchen, in Latin-1"));
   CHECK(is_binary(std::string("a\0b", 3)));
-  CHECK(is_binary("\x7f" "ELF\x02\x01\x01\x03"));
+  CHECK(
+      is_binary("\x7f"
+                "ELF\x02\x01\x01\x03"));
   CHECK(is_binary("\x1f\x8b\x08\x04\x01\x02\x03\x05"));
   CHECK(utf8_prefix_size("a\xc3\xbc\xed\xa0\x80") == 3);  // a surrogate is no character
   CHECK(utf8_prefix_size("\xf4\x90\x80\x80") == 0);

@@ -1,0 +1,369 @@
+#include "node/cli.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+
+#include "node/cli_verbs.h"
+#include "node/nearest.h"
+#include "node/text_check.h"
+
+namespace starling::node {
+
+// ---- What the verbs share
+// ------------------------------------------------------------------------------------
+
+ExitCode fail(Cli& cli, const HomeError& error) {
+  cli.console.err << "starling: " << error.message << std::endl;
+  return error.code;
+}
+
+void say(Cli& cli, const std::string& message) {
+  if (!cli.options.is_quiet) cli.console.err << message << std::endl;
+}
+
+void print_json(Cli& cli, const nlohmann::ordered_json& value) {
+  cli.console.out << value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+                  << std::endl;
+}
+
+std::string coloured(const Cli& cli, const std::string& text, const char* code) {
+  return cli.options.is_coloured ? std::string("\x1b[") + code + "m" + text + "\x1b[0m" : text;
+}
+
+Answer<LocalClient> connect(const Cli& cli) {
+  return LocalClient::connect(cli.options.directory, cli.options.timeout_s);
+}
+
+std::string presentable(const Cli& cli, const std::string& bytes) {
+  if (!cli.console.is_out_terminal) return bytes;
+  std::string out = bytes;
+  for (size_t i = 0; i < out.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(out[i]);
+    const bool is_c1 =
+        i > 0 && static_cast<unsigned char>(out[i - 1]) == 0xc2 && byte >= 0x80 && byte < 0xa0;
+    if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f || is_c1) out[i] = '?';
+  }
+  return out;
+}
+
+std::string default_directory() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value ? value : "");
+  };
+  if (auto directory = variable("STARLING_DIR"); !directory.empty()) return directory;
+  if (auto state = variable("XDG_STATE_HOME"); state.starts_with('/')) return state + "/starling";
+  if (auto home = variable("HOME"); !home.empty()) return home + "/.local/state/starling";
+  return "starling";
+}
+
+// ---- The parser
+// ----------------------------------------------------------------------------------------------
+
+namespace {
+
+constexpr const char* short_help =
+    "starling: a model that learns on this device and shares what it learns with a swarm, without "
+    "a server\n"
+    "\n"
+    "  starling init --name amsel        make a node and a swarm of its own\n"
+    "  starling run                      run it, in the foreground\n"
+    "  starling learn notes.txt          give it something to learn\n"
+    "  starling ask \"What is \"           ask it\n"
+    "  starling status                   what it does, and why\n"
+    "  starling invite                   one line that admits another device\n"
+    "  starling join --dir B TOKEN       on the other device\n"
+    "\n"
+    "All commands: starling --help. The node's directory: --dir DIR or STARLING_DIR.\n";
+
+constexpr const char* shared_note =
+    "Every command takes --dir, --json, --quiet, --verbose, --no-color and --timeout; see starling "
+    "--help.";
+
+constexpr const char* exit_note =
+    "Exit codes: 0 done, 1 failed, 2 usage, 65 bad data, 69 no node is running, 70 internal, 73 "
+    "cannot create,\n"
+    "75 try again (locked, busy, out of time), 77 not allowed, 78 configuration.";
+
+using Chosen = std::function<ExitCode(Cli&)>;
+
+// Everything that arguments are parsed into; lives as long as the parser.
+struct Parsed {
+  CliOptions options;
+  bool is_without_colour = false;
+  bool is_version = false;
+  double timeout_s = 0;
+  Chosen chosen;
+  RunOptions run;
+  SetupArguments setup;
+  AskArguments ask;
+  DataArguments files;
+  WatchArguments watch;
+  bool is_check = false;
+  uint64_t seed = 0;
+  std::string prompt, answer, region, who, valid = "7d", file;
+};
+
+CLI::App* add_verb(CLI::App& app, const char* name, const char* summary, Parsed& parsed,
+                   Chosen chosen, const std::string& examples) {
+  auto* verb = app.add_subcommand(name, summary);
+  verb->footer("Examples:\n" + examples + "\n" + shared_note);
+  verb->callback([&parsed, chosen = std::move(chosen)] { parsed.chosen = chosen; });
+  return verb;
+}
+
+void add_setup_verbs(CLI::App& app, Parsed& parsed) {
+  auto* init = add_verb(
+      app, "init", "Make a node, and a swarm of its own", parsed,
+      [&parsed](Cli& cli) { return init_verb(cli, parsed.setup); },
+      "  starling init --name amsel\n  starling init --dir A --preset demo --listen 127.0.0.1:0\n");
+  auto* join = add_verb(
+      app, "join", "Make a node that joins a swarm by an invite", parsed,
+      [&parsed](Cli& cli) { return join_verb(cli, parsed.setup); },
+      "  starling join --dir B starling1:...\n");
+  join->add_option("token", parsed.setup.words,
+                   "[DIR] TOKEN: the line that starling invite printed")
+      ->required()
+      ->expected(1, 2);
+  for (auto* verb : {init, join}) {
+    verb->add_option("--name", parsed.setup.name, "What people call this node");
+    verb->add_option("--listen", parsed.setup.listen,
+                     "host:port for peers; port 0: any (default 0.0.0.0:7411)");
+    verb->add_option("--advertise", parsed.setup.advertise,
+                     "host:port at which others reach it, at most 4");
+  }
+  init->add_option("--preset", parsed.setup.preset,
+                   "Size of the model: demo, tiny (default), small, base");
+
+  auto* run = add_verb(
+      app, "run", "Run the node, in the foreground, until Ctrl-C", parsed,
+      [&parsed](Cli& cli) {
+        parsed.run.directory = cli.options.directory;
+        if (parsed.run.log_level.empty() && cli.options.is_verbose) parsed.run.log_level = "debug";
+        if (parsed.run.log_level.empty() && cli.options.is_quiet) parsed.run.log_level = "warning";
+        return cli.console.run(parsed.run);
+      },
+      "  starling run\n  starling run --dir A --log-format json\n");
+  run->add_option("--log-level", parsed.run.log_level, "debug, info, warning or error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+  run->add_option("--log-format", parsed.run.log_format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}));
+
+  auto* config = app.add_subcommand("config", "Look at starling.yaml");
+  config->require_subcommand(1);
+  config->footer(shared_note);
+  for (auto* verb : {add_verb(
+                         *config, "show", "Every key, its value, and where that comes from", parsed,
+                         [&parsed](Cli& cli) { return config_show_verb(cli, parsed.file); },
+                         "  starling config show --json\n"),
+                     add_verb(
+                         *config, "check", "Say what is wrong with it, or ok", parsed,
+                         [&parsed](Cli& cli) { return config_check_verb(cli, parsed.file); },
+                         "  starling config check --file starling.yaml\n")}) {
+    verb->add_option("--file", parsed.file, "Another file than the one in the node's directory");
+  }
+  add_verb(app, "version", "Version, commit, protocol", parsed, version_verb,
+           "  starling version --json\n");
+  add_verb(
+      app, "sim", "Simulate swarms, or run one on this machine (starling-sim)", parsed,
+      [](Cli& cli) { return cli.console.sim({}); }, "  starling sim local --nodes 4 --minutes 5\n");
+}
+
+void add_inspect_verbs(CLI::App& app, Parsed& parsed) {
+  auto* status = add_verb(
+      app, "status", "What the node does, since when, why, and what comes next", parsed,
+      [&parsed](Cli& cli) { return status_verb(cli, parsed.is_check); },
+      "  starling status\n  starling status --check && echo healthy\n");
+  status->add_flag("--check", parsed.is_check, "Exit 0 healthy, 1 degraded, 69 down");
+  add_verb(app, "members", "Who is in the swarm", parsed, members_verb, "  starling members\n");
+  add_verb(app, "regions", "What the model is made of", parsed, regions_verb,
+           "  starling regions --json\n");
+  auto* watch = add_verb(
+      app, "watch", "Events as they happen, after those that are still remembered", parsed,
+      [&parsed](Cli& cli) { return watch_verb(cli, parsed.watch); },
+      "  starling watch --json\n  starling watch --new --count 10\n");
+  watch->add_option("--after", parsed.watch.after_seq, "Go on after this sequence number");
+  watch->add_flag("--new", parsed.watch.is_from_now, "Only what happens from now on");
+  watch->add_option("--count", parsed.watch.count_max, "End after that many events");
+  auto* why = add_verb(
+      app, "why", "Where a region comes from: whose deltas, how many, how much", parsed,
+      [&parsed](Cli& cli) { return why_verb(cli, parsed.region); },
+      "  starling why\n  starling why REGION   (a name from starling regions)\n");
+  why->add_option("region", parsed.region, "A region's name; none: all");
+}
+
+void add_mind_verbs(CLI::App& app, Parsed& parsed) {
+  auto* learn = add_verb(
+      app, "learn", "Give the node files or folders to learn from", parsed,
+      [&parsed](Cli& cli) { return learn_verb(cli, parsed.files); },
+      "  starling learn notes.txt\n  starling learn ~/texts\n  starling learn pairs.tsv\n");
+  learn->add_option("paths", parsed.files.paths, "Files, or folders with .txt, .md and .tsv files")
+      ->required();
+  auto* eval = add_verb(
+      app, "eval", "How well the model knows a file", parsed,
+      [&parsed](Cli& cli) { return eval_verb(cli, parsed.files); },
+      "  starling eval held-out.txt\n  starling eval questions.tsv --json\n");
+  eval->add_option("file", parsed.files.paths, "A text, or PROMPT<TAB>ANSWER lines")
+      ->required()
+      ->expected(1);
+  for (auto* verb : {learn, eval}) {
+    verb->add_option("--kind", parsed.files.kind,
+                     "auto (default), text, or pairs: PROMPT<TAB>ANSWER lines")
+        ->check(CLI::IsMember({"auto", "text", "pairs"}));
+  }
+  auto* ask = add_verb(
+      app, "ask", "Let the model go on from a prompt", parsed,
+      [&parsed](Cli& cli) { return ask_verb(cli, parsed.ask); },
+      "  starling ask 'roman 47>'\n  starling ask --temperature 0.7 --no-stop 'Once '\n");
+  ask->add_option("prompt", parsed.ask.prompt, "What it goes on from")->required();
+  auto* chat = add_verb(
+      app, "chat", "Ask line by line, in one conversation", parsed,
+      [&parsed](Cli& cli) { return chat_verb(cli, parsed.ask); }, "  starling chat\n");
+  for (auto* verb : {ask, chat}) {
+    verb->add_option("--bytes", parsed.ask.bytes_max, "Longest answer (default 256)")
+        ->check(CLI::Range(1u, 1u << 20));
+    verb->add_option("--temperature", parsed.ask.temperature,
+                     "0 (default): always the likeliest byte")
+        ->check(CLI::Range(0.0, 100.0));
+    verb->add_option("--top-p", parsed.ask.top_p,
+                     "Draw from the likeliest bytes of this share (default 1)")
+        ->check(CLI::Range(0.0, 1.0));
+    verb->add_option("--seed", parsed.seed, "Draw the same again");
+    verb->add_flag("--no-stop", parsed.ask.is_without_stop, "Go on after the end of the line");
+  }
+  auto* teach = add_verb(
+      app, "teach", "Practise one answer until the model gives it", parsed,
+      [&parsed](Cli& cli) { return teach_verb(cli, parsed.prompt, parsed.answer); },
+      "  starling teach 'my cat is called ' 'Minka'\n");
+  teach->add_option("prompt", parsed.prompt, "The question")->required();
+  teach->add_option("answer", parsed.answer, "The answer")->required();
+}
+
+void add_admin_verbs(CLI::App& app, Parsed& parsed) {
+  auto* invite = add_verb(
+      app, "invite", "Print one line that admits one device", parsed,
+      [&parsed](Cli& cli) { return invite_verb(cli, parsed.valid); },
+      "  starling invite\n  starling invite --valid 12h\n");
+  invite->add_option("--valid", parsed.valid, "How long: 30m, 12h, 7d (default), forever");
+  add_verb(app, "pause", "Stop learning; answering and exchanging go on", parsed, pause_verb,
+           "  starling pause\n");
+  add_verb(app, "resume", "Learn again", parsed, resume_verb, "  starling resume\n");
+  add_verb(app, "snapshot", "Write a checkpoint now", parsed, snapshot_verb,
+           "  starling snapshot\n");
+  add_verb(app, "rollback", "Go back to the checkpoint before", parsed, rollback_verb,
+           "  starling rollback\n");
+  add_verb(app, "leave", "Say goodbye to the swarm and stop the node", parsed, leave_verb,
+           "  starling leave\n");
+  auto* revoke = add_verb(
+      app, "revoke", "Shut a member out", parsed,
+      [&parsed](Cli& cli) { return revoke_verb(cli, parsed.who); }, "  starling revoke amsel\n");
+  revoke->add_option("member", parsed.who, "Its id, the beginning of its id, or its name")
+      ->required();
+}
+
+void add_shared_options(CLI::App& app, Parsed& parsed) {
+  app.fallthrough();
+  app.add_option("--dir", parsed.options.directory,
+                 "The node's directory (default: $STARLING_DIR, else " +
+                     std::string("~/.local/state/starling)"));
+  app.add_flag("--json", parsed.options.is_json, "One JSON object on stdout (streams: one a line)");
+  app.add_flag("-q,--quiet", parsed.options.is_quiet, "No messages on stderr but errors");
+  app.add_flag("-v,--verbose", parsed.options.is_verbose, "More messages (run: log level debug)");
+  app.add_flag("--no-color", parsed.is_without_colour, "No colours; NO_COLOR does the same");
+  app.add_option("--timeout", parsed.timeout_s, "Seconds to wait for the node")
+      ->check(CLI::Range(0.001, 1e6));
+  app.add_flag("--version", parsed.is_version, "Version, commit, protocol");
+}
+
+std::vector<std::string> verb_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const auto* verb : app.get_subcommands({})) names.push_back(verb->get_name());
+  return names;
+}
+
+// What to say about the first thing that the parser did not expect.
+std::string unexpected(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  const auto words = app.remaining(true);
+  const std::string word = words.empty() ? "" : words[0];
+  if (chosen.empty() && !word.starts_with('-')) {
+    return "unknown command \"" + printable(word) + "\"; did you mean " +
+           nearest(word, verb_names(app)) + "?";
+  }
+  if (!word.starts_with('-'))
+    return "too many arguments: \"" + printable(word) + "\"; quote a text that has spaces";
+  std::vector<std::string> names;
+  std::vector<const CLI::App*> apps(chosen.begin(), chosen.end());
+  apps.push_back(&app);
+  for (const auto* each : apps) {
+    for (const auto* option : each->get_options()) {
+      for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+    }
+  }
+  return "unknown option " + printable(word) + "; did you mean " + nearest(word, names) + "?";
+}
+
+ExitCode usage(Console& console, const CLI::App& app, const std::string& message) {
+  const auto chosen = app.get_subcommands();
+  console.err << "starling: " << message << "\nsee: starling "
+              << (chosen.empty() ? "" : chosen[0]->get_name() + " ") << "--help" << std::endl;
+  return ExitCode::usage;
+}
+
+// The chosen verb in parsed.chosen, or the exit code when there is nothing more to do.
+std::optional<ExitCode> parse(CLI::App& app, const std::vector<std::string>& arguments,
+                              Console& console) {
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(),
+                                       arguments.rend()));  // CLI11 wants the last first
+  } catch (const CLI::CallForHelp&) {
+    console.out << app.help();
+    return ExitCode::ok;
+  } catch (const CLI::ExtrasError&) {
+    return usage(console, app, unexpected(app));
+  } catch (const CLI::ParseError& error) {
+    return usage(console, app, printable(error.what(), 400));
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+ExitCode run_cli(const std::vector<std::string>& arguments, Console& console) {
+  if (arguments.empty()) {
+    console.out << short_help;
+    return ExitCode::ok;
+  }
+  if (arguments[0] == "sim") return console.sim({arguments.begin() + 1, arguments.end()});
+
+  Parsed parsed;
+  CLI::App app(
+      "A model that learns on this device and shares what it learns with a swarm, without a "
+      "server.",
+      "starling");
+  app.require_subcommand(0, 1);  // one at most, so that `ask status` asks about status
+  app.footer(exit_note);
+  add_shared_options(app, parsed);
+  add_setup_verbs(app, parsed);
+  add_inspect_verbs(app, parsed);
+  add_mind_verbs(app, parsed);
+  add_admin_verbs(app, parsed);
+  if (const auto code = parse(app, arguments, console)) return *code;
+
+  if (parsed.options.directory.empty()) parsed.options.directory = default_directory();
+  if (parsed.timeout_s > 0) parsed.options.timeout_s = parsed.timeout_s;
+  for (const char* verb : {"ask", "chat"}) {
+    if (app.get_subcommand(verb)->count("--seed") > 0) parsed.ask.seed = parsed.seed;
+  }
+  const char* no_colour = std::getenv("NO_COLOR");
+  parsed.options.is_coloured =
+      console.is_coloured && !parsed.is_without_colour && (!no_colour || *no_colour == '\0');
+  Cli cli{parsed.options, console};
+  if (parsed.is_version) return version_verb(cli);
+  if (!parsed.chosen) return usage(console, app, "a command is missing");
+  return parsed.chosen(cli);
+}
+
+}  // namespace starling::node

@@ -1,0 +1,190 @@
+// pause, resume, snapshot, rollback, leave, revoke, invite: the owner's commands.
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+
+#include <array>
+#include <charconv>
+#include <ctime>
+#include <iostream>
+
+#include "node/cli_verbs.h"
+#include "node/table.h"
+
+namespace starling::node {
+
+namespace {
+
+constexpr size_t invite_addresses_max = 4;
+constexpr int64_t valid_max_s = 3650LL * 86400;
+
+// Runs one command that answers nothing; prints `sentence` or `json`.
+ExitCode command(Cli& cli, Answer<Done> (LocalClient::*call)(), const char* sentence,
+                 const nlohmann::ordered_json& json) {
+  auto client = connect(cli);
+  if (!client) return fail(cli, client.error());
+  const auto done = ((*client).*call)();
+  if (!done) return fail(cli, done.error());
+  if (cli.options.is_json) {
+    print_json(cli, json);
+  } else {
+    cli.console.out << sentence << "\n";
+  }
+  return ExitCode::ok;
+}
+
+ExitCode path_command(Cli& cli, Answer<std::string> (LocalClient::*call)(), const char* sentence) {
+  auto client = connect(cli);
+  if (!client) return fail(cli, client.error());
+  const auto path = ((*client).*call)();
+  if (!path) return fail(cli, path.error());
+  if (cli.options.is_json) {
+    print_json(cli, {{"path", *path}});
+  } else {
+    cli.console.out << sentence << *path << "\n";
+  }
+  return ExitCode::ok;
+}
+
+// The addresses of this device on its networks, for a node that listens on all of them.
+std::vector<std::string> interface_hosts() {
+  std::vector<std::string> hosts;
+  ifaddrs* first = nullptr;
+  if (getifaddrs(&first) != 0) return hosts;
+  for (const ifaddrs* at = first; at && hosts.size() < invite_addresses_max; at = at->ifa_next) {
+    const bool is_up = (at->ifa_flags & IFF_UP) != 0 && (at->ifa_flags & IFF_LOOPBACK) == 0;
+    if (!is_up || !at->ifa_addr || at->ifa_addr->sa_family != AF_INET) continue;
+    const void* raw = at->ifa_addr;
+    const auto* address = static_cast<const sockaddr_in*>(raw);
+    std::array<char, INET_ADDRSTRLEN> text{};
+    if (inet_ntop(AF_INET, &address->sin_addr, text.data(), text.size()))
+      hosts.emplace_back(text.data());
+  }
+  freeifaddrs(first);
+  return hosts;
+}
+
+// Where a newcomer will find this node while it is not running and cannot say so itself.
+Answer<std::vector<std::string>> addresses_of(const Config& config) {
+  if (!config.node.advertise.empty()) return config.node.advertise;
+  const size_t colon = config.node.listen.rfind(':');
+  const std::string host = config.node.listen.substr(0, colon);
+  const std::string port = config.node.listen.substr(colon + 1);
+  if (port == "0") {
+    return Unexpected{
+        HomeError{ExitCode::failed,
+                  "the port is not known before the node runs (node.listen has port 0); start it "
+                  "first, or set node.advertise"}};
+  }
+  if (host != "0.0.0.0" && host != "[::]") return std::vector<std::string>{config.node.listen};
+  std::vector<std::string> addresses;
+  for (const auto& found : interface_hosts()) addresses.push_back(found + ":" + port);
+  if (addresses.empty()) addresses.push_back("127.0.0.1:" + port);
+  return addresses;
+}
+
+// The founder's own key makes the invite; no node has to run.
+Answer<std::string> invite_offline(const std::string& directory, int64_t valid_for_s) {
+  auto home = open_home(directory);
+  if (!home) return Unexpected{home.error()};
+  auto root = open_swarm_key(*home);
+  if (!root) return Unexpected{root.error()};
+  const auto addresses = addresses_of(home->config);
+  if (!addresses) return Unexpected{addresses.error()};
+  const int64_t expires_s = valid_for_s == 0 ? 0 : std::time(nullptr) + valid_for_s;
+  return swarm::encode_token(
+      swarm::make_invite(root->signer(), home->config.model.preset, *addresses, expires_s));
+}
+
+// The full id of the one member that `who` names: by id, by the beginning of an id, or by name.
+Answer<std::string> member_named(LocalClient& client, const std::string& who) {
+  const auto members = client.members();
+  if (!members) return Unexpected{members.error()};
+  std::vector<std::string> found;
+  for (const auto& member : members->members()) {
+    if (member.id() == who) return who;
+    if (member.name() == who || (who.size() >= 4 && member.id().starts_with(who)))
+      found.push_back(member.id());
+  }
+  if (found.size() == 1) return found[0];
+  if (found.empty()) return who;  // the node says what it thinks of it
+  return Unexpected{
+      HomeError{ExitCode::usage, "\"" + who + "\" could be " + std::to_string(found.size()) +
+                                     " members; give the id: starling members --json"}};
+}
+
+}  // namespace
+
+std::optional<int64_t> parse_duration_s(const std::string& text) {
+  if (text == "forever" || text == "0") return 0;
+  int64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
+  if (error != std::errc() || count <= 0) return std::nullopt;
+  const int64_t unit_s = unit == "s"   ? 1
+                         : unit == "m" ? 60
+                         : unit == "h" ? 3600
+                         : unit == "d" ? 86400
+                                       : 0;
+  if (unit_s == 0 || count > valid_max_s / unit_s) return std::nullopt;
+  return count * unit_s;
+}
+
+ExitCode pause_verb(Cli& cli) {
+  return command(cli, &LocalClient::pause, "paused; go on with: starling resume",
+                 {{"paused", true}});
+}
+ExitCode resume_verb(Cli& cli) {
+  return command(cli, &LocalClient::resume, "resumed", {{"paused", false}});
+}
+ExitCode leave_verb(Cli& cli) {
+  return command(cli, &LocalClient::leave, "said goodbye to the swarm; the node stops",
+                 {{"left", true}});
+}
+ExitCode snapshot_verb(Cli& cli) { return path_command(cli, &LocalClient::snapshot, "wrote "); }
+ExitCode rollback_verb(Cli& cli) {
+  return path_command(cli, &LocalClient::rollback, "went back to ");
+}
+
+ExitCode revoke_verb(Cli& cli, const std::string& who) {
+  auto client = connect(cli);
+  if (!client) return fail(cli, client.error());
+  const auto id = member_named(*client, who);
+  if (!id) return fail(cli, id.error());
+  const auto done = client->revoke(*id);
+  if (!done) return fail(cli, done.error());
+  if (cli.options.is_json) {
+    print_json(cli, {{"revoked", *id}});
+  } else {
+    cli.console.out << "shut out " << presentable(cli, *id) << "\n";
+  }
+  return ExitCode::ok;
+}
+
+ExitCode invite_verb(Cli& cli, const std::string& valid) {
+  const auto valid_for_s = parse_duration_s(valid);
+  if (!valid_for_s) {
+    return fail(
+        cli, {ExitCode::usage, "--valid " + valid + ": must be such as 30m, 12h, 7d or forever"});
+  }
+  auto client = connect(cli);
+  auto token = client ? client->create_invite(*valid_for_s)
+               : client.error().code == ExitCode::unreachable
+                   ? invite_offline(cli.options.directory, *valid_for_s)
+                   : Answer<std::string>(Unexpected{client.error()});
+  if (!token) return fail(cli, token.error());
+  const int64_t expires_s = *valid_for_s == 0 ? 0 : std::time(nullptr) + *valid_for_s;
+  if (cli.options.is_json) {
+    using Json = nlohmann::ordered_json;
+    print_json(cli, {{"token", *token}, {"expires", expires_s == 0 ? Json() : Json(expires_s)}});
+    return ExitCode::ok;
+  }
+  cli.console.out << *token << "\n";
+  say(cli, "admits one device" +
+               (expires_s == 0 ? std::string() : " until " + time_text(expires_s)) +
+               "; there: starling join --dir DIR TOKEN");
+  return ExitCode::ok;
+}
+
+}  // namespace starling::node

@@ -1,0 +1,297 @@
+// status, members, regions, watch, why: looking inside a running node.
+#include <cmath>
+#include <ctime>
+#include <iostream>
+
+#include "node/cli_verbs.h"
+#include "node/table.h"
+
+namespace starling::node {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const char* colour_of(const std::string& state) {
+  if (state == "learning" || state == "serving" || state == "idle") return "32";
+  if (state == "degraded") return "31";
+  return "33";
+}
+
+// The first group of an id: enough to tell members apart in a table.
+std::string short_id(const std::string& id) {
+  return id.substr(0, std::min(id.find('-'), size_t{10}));
+}
+
+std::string bits_text(bool has_value, double value) {
+  return has_value ? number_text(value, 3) : "-";
+}
+
+std::string seconds_text(bool has_value, double value) {
+  return has_value ? duration_text(value) : "-";
+}
+
+std::string status_screen(const Cli& cli, const v1::GetStatusResponse& status) {
+  const auto& model = status.model();
+  const auto& swarm = status.swarm();
+  const auto& uses = status.resources();
+  const auto since = static_cast<double>(std::time(nullptr) - status.since());
+  std::string out = coloured(cli, status.name(), "1") + " is " +
+                    coloured(cli, status.state(), colour_of(status.state())) + " since " +
+                    time_text(status.since()) + " (" + duration_text(std::max(since, 0.0)) + ")\n";
+  const auto line = [&](const char* what, const std::string& text) {
+    if (!text.empty()) out += std::string("  ") + what + text + "\n";
+  };
+  line("why      ", status.reason());
+  line("next     ", status.next());
+  std::string step = "step " + count_text(model.step());
+  if (status.steps_planned() > 0) step += " of " + count_text(status.steps_planned());
+  line("model    ", model.preset() + ", " + count_text(model.parameters()) + " parameters, " +
+                        step + ", loss " + bits_text(model.has_loss(), model.loss()) + " bits, " +
+                        bits_text(model.has_bits_per_byte(), model.bits_per_byte()) +
+                        " bits per byte");
+  line("swarm    ", count_text(swarm.members()) + " members, " + count_text(swarm.neighbours()) +
+                        " neighbours; sent " + size_text(swarm.sent_bytes()) + ", received " +
+                        size_text(swarm.received_bytes()));
+  line("deltas   ", count_text(swarm.published()) + " published (" +
+                        number_text(swarm.bits_per_parameter(), 2) + " bits a parameter), " +
+                        count_text(swarm.accepted()) + " accepted, " + count_text(swarm.held()) +
+                        " held, " + count_text(swarm.refused()) + " refused");
+  for (const auto& [reason, count] : std::map<std::string, uint64_t>(
+           swarm.refused_by_reason().begin(), swarm.refused_by_reason().end())) {
+    if (count > 0) line("         ", "refused " + count_text(count) + ": " + reason);
+  }
+  line("base     ",
+       swarm.base_hash().substr(0, 16) + " after " + count_text(swarm.deltas()) + " deltas");
+  line("uses     ", size_text(uses.memory_bytes()) + " of memory, " +
+                        number_text(uses.cpu_percent(), 0) + " % of a core, " +
+                        size_text(uses.disk_bytes()) + " on disk, up " +
+                        duration_text(static_cast<double>(uses.uptime_s())));
+  line("listens  ", status.listen());
+  line("id       ", status.id());
+  line("swarm id ", status.swarm_id());
+  return out;
+}
+
+}  // namespace
+
+Json json_of(const v1::GetStatusResponse& status) {
+  const auto& model = status.model();
+  const auto& swarm = status.swarm();
+  const auto& resources = status.resources();
+  Json reasons = Json::object();
+  for (const auto& [reason, count] : std::map<std::string, uint64_t>(
+           swarm.refused_by_reason().begin(), swarm.refused_by_reason().end())) {
+    reasons[reason] = count;
+  }
+  return {{"name", status.name()},
+          {"id", status.id()},
+          {"swarm_id", status.swarm_id()},
+          {"state", status.state()},
+          {"since", status.since()},
+          {"reason", status.reason()},
+          {"next", status.next()},
+          {"model",
+           {{"preset", model.preset()},
+            {"parameters", model.parameters()},
+            {"step", model.step()},
+            {"loss", model.has_loss() ? Json(model.loss()) : Json()},
+            {"bits_per_byte", model.has_bits_per_byte() ? Json(model.bits_per_byte()) : Json()},
+            {"fingerprint", model.fingerprint()}}},
+          {"swarm",
+           {{"members", swarm.members()},
+            {"neighbours", swarm.neighbours()},
+            {"sent_bytes", swarm.sent_bytes()},
+            {"received_bytes", swarm.received_bytes()},
+            {"accepted", swarm.accepted()},
+            {"held", swarm.held()},
+            {"refused", swarm.refused()},
+            {"base_hash", swarm.base_hash()},
+            {"deltas", swarm.deltas()},
+            {"duplicates", swarm.duplicates()},
+            {"published", swarm.published()},
+            {"refused_by_reason", reasons},
+            {"bits_per_parameter", swarm.bits_per_parameter()}}},
+          {"resources",
+           {{"memory_bytes", resources.memory_bytes()},
+            {"cpu_percent", resources.cpu_percent()},
+            {"disk_bytes", resources.disk_bytes()},
+            {"uptime_s", resources.uptime_s()}}},
+          {"listen", status.listen()},
+          {"steps_planned", status.steps_planned()},
+          {"finished", status.finished()},
+          {"paused", status.paused()}};
+}
+
+Json json_of(const v1::Member& member) {
+  return {{"name", member.name()},
+          {"id", member.id()},
+          {"address", member.address()},
+          {"state", member.state()},
+          {"rtt_ms", member.has_rtt_ms() ? Json(member.rtt_ms()) : Json()},
+          {"score", member.score()},
+          {"version", member.version()},
+          {"step", member.step()},
+          {"last_delta_s", member.has_last_delta_s() ? Json(member.last_delta_s()) : Json()},
+          {"self", member.self()},
+          {"linked", member.linked()},
+          {"bits_per_byte", member.has_bits_per_byte() ? Json(member.bits_per_byte()) : Json()},
+          {"deltas", member.deltas()},
+          {"lost_reason", member.lost_reason()},
+          {"base_hash", member.base_hash()},
+          {"base_deltas", member.base_deltas()}};
+}
+
+Json json_of(const v1::Region& region) {
+  return {{"region", region.region()},
+          {"layer", region.layer()},
+          {"kind", region.kind()},
+          {"parameters", region.parameters()},
+          {"active_percent", region.active() * 100},
+          {"changed", region.changed()},
+          {"sent", region.sent()},
+          {"received", region.received()},
+          {"hosts", region.hosts()},
+          {"private", region.is_private()}};
+}
+
+Json json_of(const v1::Provenance& row) {
+  return {{"region", row.region()}, {"origin", row.origin()}, {"name", row.name()},
+          {"deltas", row.deltas()}, {"norm", row.norm()},     {"last", row.last()}};
+}
+
+Json json_of(const v1::WatchEventsResponse& event) {
+  Json line = {{"seq", event.seq()},
+               {"time", static_cast<double>(event.time_ms()) / 1000},
+               {"event", event.event()}};
+  for (const auto& [key, value] :
+       std::map<std::string, std::string>(event.fields().begin(), event.fields().end())) {
+    if (!line.contains(key)) line[key] = value;
+  }
+  return line;
+}
+
+ExitCode status_verb(Cli& cli, bool is_check) {
+  auto client = connect(cli);
+  if (!client) return fail(cli, client.error());
+  const auto status = client->status();
+  if (!status) return fail(cli, status.error());
+  if (cli.options.is_json) {
+    print_json(cli, json_of(*status));
+  } else if (is_check) {
+    cli.console.out << status->state() << (status->reason().empty() ? "" : ": " + status->reason())
+                    << "\n";
+  } else {
+    cli.console.out << status_screen(cli, *status);
+  }
+  return is_check && status->state() == "degraded" ? ExitCode::failed : ExitCode::ok;
+}
+
+ExitCode members_verb(Cli& cli) {
+  auto client = connect(cli);
+  if (!client) return fail(cli, client.error());
+  const auto members = client->members();
+  if (!members) return fail(cli, members.error());
+  if (cli.options.is_json) {
+    Json rows = Json::array();
+    for (const auto& member : members->members()) rows.push_back(json_of(member));
+    print_json(cli, {{"members", rows}});
+    return ExitCode::ok;
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& member : members->members()) {
+    rows.push_back(
+        {presentable(cli, member.name()) + (member.self() ? " (this)" : ""), short_id(member.id()),
+         member.address().empty() ? "-" : member.address(), member.state(),
+         member.has_rtt_ms() ? number_text(member.rtt_ms(), 1) + " ms" : "-",
+         number_text(member.score(), 1), member.version().empty() ? "-" : member.version(),
+         std::to_string(member.step()),
+         seconds_text(member.has_last_delta_s(), member.last_delta_s())});
+  }
+  cli.console.out << render_table(
+      {"NAME", "ID", "ADDRESS", "STATE", "RTT", "SCORE", "VERSION", "STEP", "LAST-DELTA"}, rows);
+  for (const auto& member : members->members()) {
+    if (!member.lost_reason().empty() && !member.self()) {
+      say(cli,
+          presentable(cli, member.name()) + ": no link: " + presentable(cli, member.lost_reason()));
+    }
+  }
+  return ExitCode::ok;
+}
+
+ExitCode regions_verb(Cli& cli) {
+  auto client = connect(cli);
+  if (!client) return fail(cli, client.error());
+  const auto regions = client->regions();
+  if (!regions) return fail(cli, regions.error());
+  if (cli.options.is_json) {
+    Json rows = Json::array();
+    for (const auto& region : regions->regions()) rows.push_back(json_of(region));
+    print_json(cli, {{"regions", rows}});
+    return ExitCode::ok;
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& region : regions->regions()) {
+    rows.push_back({region.region(), std::to_string(region.layer()), region.kind(),
+                    std::to_string(region.parameters()), number_text(region.active() * 100, 1),
+                    number_text(region.changed(), 3), std::to_string(region.sent()),
+                    std::to_string(region.received()), std::to_string(region.hosts()),
+                    region.is_private() ? "yes" : "no"});
+  }
+  cli.console.out << render_table({"REGION", "LAYER", "KIND", "PARAMETERS", "ACTIVE%", "CHANGED",
+                                   "SENT", "RECEIVED", "HOSTS", "PRIVATE"},
+                                  rows);
+  return ExitCode::ok;
+}
+
+ExitCode watch_verb(Cli& cli, const WatchArguments& arguments) {
+  auto client = connect(cli);
+  if (!client) return fail(cli, client.error());
+  v1::WatchEventsRequest request;
+  request.set_after_seq(arguments.after_seq);
+  request.set_from_now(arguments.is_from_now);
+  uint64_t count = 0;
+  uint64_t last_seq = 0;
+  const auto done = client->watch(request, [&](const v1::WatchEventsResponse& event) {
+    if (last_seq > 0 && event.seq() > last_seq + 1) {
+      say(cli, std::to_string(event.seq() - last_seq - 1) + " events were missed");
+    }
+    last_seq = event.seq();
+    if (cli.options.is_json) {
+      print_json(cli, json_of(event));
+    } else {
+      std::string line = time_text(event.time_ms() / 1000) + "  " + event.event();
+      const std::map<std::string, std::string> fields(event.fields().begin(), event.fields().end());
+      for (const auto& [key, value] : fields) line += " " + key + "=" + value;
+      cli.console.out << presentable(cli, line) << std::endl;
+    }
+    return cli.console.out.good() && (arguments.count_max == 0 || ++count < arguments.count_max);
+  });
+  if (!done) return fail(cli, done.error());
+  return ExitCode::ok;
+}
+
+ExitCode why_verb(Cli& cli, const std::string& region) {
+  auto client = connect(cli);
+  if (!client) return fail(cli, client.error());
+  const auto answer = client->provenance(region);
+  if (!answer) return fail(cli, answer.error());
+  if (cli.options.is_json) {
+    Json rows = Json::array();
+    for (const auto& row : answer->rows()) rows.push_back(json_of(row));
+    print_json(cli, {{"provenance", rows}});
+    return ExitCode::ok;
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& row : answer->rows()) {
+    rows.push_back({row.region(), short_id(row.origin()), presentable(cli, row.name()),
+                    std::to_string(row.deltas()), number_text(row.norm(), 4),
+                    row.last() > 0 ? time_text(row.last()) : "-"});
+  }
+  cli.console.out << render_table({"REGION", "ORIGIN", "NAME", "DELTAS", "NORM", "LAST"}, rows);
+  if (rows.empty())
+    say(cli, "nobody's delta has changed " + (region.empty() ? "any region" : region) + " yet");
+  return ExitCode::ok;
+}
+
+}  // namespace starling::node
