@@ -194,16 +194,13 @@ void Acceptor::accept_all() {
 void Acceptor::accept_failed(int error) {
   listen_again_ = Clock::now() + back_off;
   if (error != EMFILE && error != ENFILE) return;
-  if (spare_fd_ >= 0) {
-    ::close(spare_fd_);
-    SocketAddress address{.storage = {}, .size = sizeof(sockaddr_storage)};
-    const int fd = ::accept4(listen_fd_, reinterpret_cast<sockaddr*>(&address.storage),
-                             &address.size, SOCK_CLOEXEC);
-    if (fd >= 0) {
-      ::close(fd);
-      on_refused_(to_string(address), "out_of_descriptors");
-    }
-  }
+  if (spare_fd_ >= 0) ::close(spare_fd_);
+  SocketAddress address{.storage = {}, .size = sizeof(sockaddr_storage)};
+  const int fd = ::accept4(listen_fd_, reinterpret_cast<sockaddr*>(&address.storage), &address.size,
+                           SOCK_CLOEXEC);
+  // Another thread may have been quicker to take the free descriptor.
+  on_refused_(fd >= 0 ? to_string(address) : "unknown", "out_of_descriptors");
+  if (fd >= 0) ::close(fd);
   spare_fd_ = open_spare();
 }
 
@@ -312,9 +309,9 @@ void Acceptor::hand_over(Connection& connection) {
 }
 
 void Acceptor::refuse(Connection& connection, const std::string& reason) {
+  on_refused_(connection.address, reason);  // first: who sees the end finds it counted
   ::close(connection.fd);
   connection.fd = -1;
-  on_refused_(connection.address, reason);
 }
 
 void Acceptor::expire() {

@@ -70,10 +70,12 @@ std::optional<std::string> PeerTable::admit_inbound(const std::shared_ptr<PeerLi
   return std::nullopt;
 }
 
-std::optional<std::string> PeerTable::admit_dialled(const std::shared_ptr<PeerLink>& link) {
+std::optional<std::string> PeerTable::admit_dialled(const std::shared_ptr<PeerLink>& link,
+                                                    uint64_t dial) {
   std::shared_ptr<PeerLink> old;
   {
     std::lock_guard lock(mutex_);
+    dialling_.erase(dial);
     if (is_stopped_) return stopping_text;
     if (banned_.contains(link->proof().id)) return banned_text;
     old = put(link);

@@ -37,8 +37,8 @@ class PeerTable {
 
   // A stream that the peer opened. None: it is the link now. Otherwise why it is refused.
   std::optional<std::string> admit_inbound(const std::shared_ptr<PeerLink>& link);
-  // A stream that we opened and the peer took.
-  std::optional<std::string> admit_dialled(const std::shared_ptr<PeerLink>& link);
+  // A stream that we opened and the peer took; its reservation ends here.
+  std::optional<std::string> admit_dialled(const std::shared_ptr<PeerLink>& link, uint64_t dial);
   void drop(PeerLink& link,
             const std::string& reason);  // not the link any more; LinkDown if it was up
   void dial_failed(const std::string& address, const std::string& reason);
