@@ -238,6 +238,22 @@ TEST_CASE("a frame survives its message, unknown fields are skipped, other messa
   }
 }
 
+TEST_CASE("token buckets refill with time, one a key, for a bounded number of keys") {
+  TokenBuckets<int> buckets({.per_s = 2, .burst = 3, .keys_max = 4});
+  const TokenBuckets<int>::Clock::time_point start{};
+  const auto at = [&](int ms) { return start + std::chrono::milliseconds(ms); };
+  for (int i = 0; i < 3; ++i) CHECK(buckets.take(1, at(0)));
+  CHECK_FALSE(buckets.take(1, at(0)));
+  CHECK(buckets.take(2, at(0)));
+  CHECK_FALSE(buckets.take(1, at(499)));
+  CHECK(buckets.take(1, at(501)));
+  CHECK_FALSE(buckets.take(1, at(501)));
+  for (int i = 0; i < 3; ++i) CHECK(buckets.take(1, at(100000)));
+  CHECK_FALSE(buckets.take(1, at(100000)));
+  for (int key = 10; key < 100; ++key) buckets.take(key, at(100000));
+  CHECK(buckets.size() <= 4);
+}
+
 TEST_CASE("connections of one address are limited, and room comes back when one closes") {
   Loop loop({.connections_max = 10,
              .connections_per_address_max = 3,
