@@ -17,7 +17,6 @@ namespace starling::node {
 namespace {
 
 constexpr int backlog = 128;
-constexpr size_t buckets_max = 1024;  // addresses whose rate is remembered
 constexpr int accepts_per_round_max = 64;
 constexpr std::chrono::milliseconds back_off{50};  // after running out of descriptors or memory
 constexpr std::chrono::milliseconds sweep_interval{50};  // while a handshake is under way in gRPC
@@ -112,7 +111,9 @@ Acceptor::Acceptor(int listen_fd, uint16_t port, std::shared_ptr<AcceptorMail> m
       listen_fd_(listen_fd),
       port_(port),
       mail_(std::move(mail)),
-      spare_fd_(open_spare()) {}
+      spare_fd_(open_spare()),
+      buckets_({.per_s = double(limits.accepts_per_s_max), .burst = double(limits.accepts_burst)}) {
+}
 
 Acceptor::~Acceptor() {
   stop();
@@ -194,16 +195,13 @@ void Acceptor::accept_all() {
 void Acceptor::accept_failed(int error) {
   listen_again_ = Clock::now() + back_off;
   if (error != EMFILE && error != ENFILE) return;
-  if (spare_fd_ >= 0) {
-    ::close(spare_fd_);
-    SocketAddress address{.storage = {}, .size = sizeof(sockaddr_storage)};
-    const int fd = ::accept4(listen_fd_, reinterpret_cast<sockaddr*>(&address.storage),
-                             &address.size, SOCK_CLOEXEC);
-    if (fd >= 0) {
-      ::close(fd);
-      on_refused_(to_string(address), "out_of_descriptors");
-    }
-  }
+  if (spare_fd_ >= 0) ::close(spare_fd_);
+  SocketAddress address{.storage = {}, .size = sizeof(sockaddr_storage)};
+  const int fd = ::accept4(listen_fd_, reinterpret_cast<sockaddr*>(&address.storage), &address.size,
+                           SOCK_CLOEXEC);
+  // Another thread may have been quicker to take the free descriptor.
+  on_refused_(fd >= 0 ? to_string(address) : "unknown", "out_of_descriptors");
+  if (fd >= 0) ::close(fd);
   spare_fd_ = open_spare();
 }
 
@@ -216,7 +214,7 @@ void Acceptor::admit(int fd, const SocketAddress& address) {
       .is_exempt = limits_.is_loopback_exempt && is_loopback(address),
       .stage = Stage::hello,
       .deadline = Clock::now() + std::chrono::milliseconds(limits_.hello_timeout_ms)};
-  if (!take_token(connection.key)) {
+  if (!buckets_.take(connection.key, Clock::now())) {
     refuse(connection, "too_fast");
   } else if (!make_room(connection.key, connection.is_exempt)) {
     const bool is_full = connections_.size() >= limits_.connections_max;
@@ -225,34 +223,6 @@ void Acceptor::admit(int fd, const SocketAddress& address) {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     connections_.push_back(std::move(connection));
   }
-}
-
-bool Acceptor::take_token(const std::string& key) {
-  const auto now = Clock::now();
-  const auto filled = [&](const Bucket& bucket) {
-    const double elapsed_s = std::chrono::duration<double>(now - bucket.last).count();
-    return std::min<double>(limits_.accepts_burst,
-                            bucket.tokens + elapsed_s * limits_.accepts_per_s_max);
-  };
-  if (buckets_.size() >= buckets_max && !buckets_.contains(key)) {
-    // A full bucket is as good as none; when all are in use, the one that rested longest goes.
-    std::erase_if(buckets_,
-                  [&](const auto& entry) { return filled(entry.second) >= limits_.accepts_burst; });
-    if (buckets_.size() >= buckets_max) {
-      buckets_.erase(std::min_element(buckets_.begin(), buckets_.end(),
-                                      [](const auto& left, const auto& right) {
-                                        return left.second.last < right.second.last;
-                                      }));
-    }
-  }
-  const auto [entry, is_new] =
-      buckets_.try_emplace(key, Bucket{.tokens = double(limits_.accepts_burst), .last = now});
-  Bucket& bucket = entry->second;
-  bucket.tokens = filled(bucket);
-  bucket.last = now;
-  if (bucket.tokens < 1) return false;
-  bucket.tokens -= 1;
-  return true;
 }
 
 // At a limit, the oldest connection that has not even sent its hello gives way: half-open ones
@@ -312,9 +282,9 @@ void Acceptor::hand_over(Connection& connection) {
 }
 
 void Acceptor::refuse(Connection& connection, const std::string& reason) {
+  on_refused_(connection.address, reason);  // first: who sees the end finds it counted
   ::close(connection.fd);
   connection.fd = -1;
-  on_refused_(connection.address, reason);
 }
 
 void Acceptor::expire() {

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -18,6 +17,7 @@
 #include "node/client_hello.h"
 #include "node/endpoint.h"
 #include "node/queue.h"
+#include "node/token_buckets.h"
 
 namespace starling::node {
 
@@ -90,10 +90,6 @@ class Acceptor {
     Stage stage = Stage::hello;
     Clock::time_point deadline;
   };
-  struct Bucket {
-    double tokens = 0;
-    Clock::time_point last;
-  };
 
   Acceptor(int listen_fd, uint16_t port, std::shared_ptr<AcceptorMail> mail,
            const AcceptorLimits& limits);
@@ -102,7 +98,6 @@ class Acceptor {
   void accept_all();
   void accept_failed(int error);
   void admit(int fd, const SocketAddress& address);
-  bool take_token(const std::string& key);
   bool make_room(const std::string& key, bool is_exempt);
   bool displace_oldest_hello(const std::string* key);
   void look_at_hello(Connection& connection);
@@ -120,7 +115,7 @@ class Acceptor {
   OnRefused on_refused_;
   std::vector<Connection> connections_;  // oldest first; stage hello and fd -1: to be erased
   std::vector<std::string> verdicts_;    // not yet matched with a connection
-  std::map<std::string, Bucket> buckets_;
+  TokenBuckets<std::string> buckets_;    // by limit_key
   Clock::time_point listen_again_{};
   std::jthread thread_;
 };

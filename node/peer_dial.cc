@@ -255,8 +255,7 @@ class DialledLink final : public PeerLink,
     auto proof = check_certificate({pems.front().data(), pems.front().size()}, terms_.rules.swarm);
     if (!proof) return stop_stream("bad certificate");
     identify(std::move(proof).value(), plan_.address);
-    const std::optional<std::string> refusal = table_->admit_dialled(shared_from_this());
-    verdict_->release(*table_, dial_);
+    const std::optional<std::string> refusal = table_->admit_dialled(shared_from_this(), dial_);
     if (refusal) {
       verdict_->refuse(*refusal);
       return stop_stream(*refusal);

@@ -6,6 +6,9 @@
 #include <grpcpp/security/tls_certificate_verifier.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
+#include <condition_variable>
+#include <mutex>
+
 #include "node/peer_settings.h"
 #include "node/peer_table.h"
 #include "starling/v1/peer.grpc.pb.h"
@@ -53,30 +56,60 @@ class InboundVerifier : public tls::ExternalCertificateVerifier {
 
 using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
+// Counts the streams that are not quite over yet; what they use must not go before.
+class LiveStreams {
+ public:
+  void add() {
+    std::lock_guard lock(mutex_);
+    ++count_;
+  }
+  void remove() {
+    std::lock_guard lock(mutex_);
+    if (--count_ == 0) none_.notify_all();
+  }
+  void wait_none() {
+    std::unique_lock lock(mutex_);
+    none_.wait(lock, [this] { return count_ == 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable none_;
+  size_t count_ = 0;
+};
+
+// What every stream of the server needs.
+struct Grounds {
+  std::shared_ptr<PeerTable> table;
+  const LinkTerms& terms;
+  std::shared_ptr<AcceptorMail> mail;
+  std::shared_ptr<LiveStreams> live = std::make_shared<LiveStreams>();
+};
+
 class InboundLink final : public PeerLink, public Reactor {
  public:
-  InboundLink(std::shared_ptr<PeerTable> table, const LinkTerms& terms,
-              grpc::CallbackServerContext* call)
-      : PeerLink(std::move(table), terms, false), call_(call) {}
+  InboundLink(const Grounds& grounds, grpc::CallbackServerContext* call)
+      : PeerLink(grounds.table, grounds.terms, false), live_(grounds.live), call_(call) {
+    live_->add();
+  }
 
-  // Lives until OnDone. The result says whether the stream became the link.
-  static Reactor* start(std::shared_ptr<PeerTable> table, const LinkTerms& terms,
-                        AcceptorMail& mail, grpc::CallbackServerContext* call) {
-    auto link = std::make_shared<InboundLink>(table, terms, call);
+  // Lives until OnDone.
+  static Reactor* start(const Grounds& grounds, grpc::CallbackServerContext* call) {
+    auto link = std::make_shared<InboundLink>(grounds, call);
     link->self_ = link;
     const std::string address = from_grpc_peer(call->peer());
     // The handshake has checked this certificate; who it is, is read from the connection itself.
     const auto pems = call->auth_context()->FindPropertyValues("x509_pem_cert");
     const grpc::string_ref pem = pems.empty() ? grpc::string_ref() : pems.front();
-    auto proof = check_certificate({pem.data(), pem.size()}, terms.rules.swarm);
+    auto proof = check_certificate({pem.data(), pem.size()}, grounds.terms.rules.swarm);
     if (!proof) {
       link->code_ = grpc::StatusCode::UNAUTHENTICATED;
       link->refuse(std::string(certificate_error_text(proof.error())));
       return link.get();
     }
-    mail.post(AcceptorMail::Linked{.address = address});
+    grounds.mail->post(AcceptorMail::Linked{.address = address});
     link->identify(std::move(proof).value(), address);
-    if (const std::optional<std::string> refusal = table->admit_inbound(link)) {
+    if (const std::optional<std::string> refusal = grounds.table->admit_inbound(link)) {
       link->code_ = grpc::StatusCode::ALREADY_EXISTS;
       link->refuse(*refusal);
       return link.get();
@@ -91,8 +124,11 @@ class InboundLink final : public PeerLink, public Reactor {
   void OnReadDone(bool ok) override { read_done(ok); }
   void OnWriteDone(bool ok) override { write_done(ok); }
   void OnDone() override {
-    const std::shared_ptr<InboundLink> last = std::move(self_);
+    std::shared_ptr<InboundLink> last = std::move(self_);
+    const std::shared_ptr<LiveStreams> live = live_;
     stream_done("connection lost, or ended by the peer");
+    last.reset();
+    live->remove();
   }
 
  private:
@@ -101,6 +137,7 @@ class InboundLink final : public PeerLink, public Reactor {
   void cancel() override { call_->TryCancel(); }
   void finish(const std::string& reason) override { Finish(grpc::Status(code_, reason)); }
 
+  const std::shared_ptr<LiveStreams> live_;
   grpc::CallbackServerContext* const call_;  // gRPC's, until OnDone
   grpc::StatusCode code_ = grpc::StatusCode::ABORTED;
   std::shared_ptr<InboundLink> self_;
@@ -132,18 +169,14 @@ void limit(grpc::ServerBuilder& builder, const PeerServer::Options& options,
 class PeerServer::Service final
     : public v1::PeerService::WithRawCallbackMethod_Exchange<v1::PeerService::Service> {
  public:
-  Service(std::shared_ptr<PeerTable> table, const LinkTerms& terms,
-          std::shared_ptr<AcceptorMail> mail)
-      : table_(std::move(table)), terms_(terms), mail_(std::move(mail)) {}
-
+  explicit Service(Grounds grounds) : grounds_(std::move(grounds)) {}
   Reactor* Exchange(grpc::CallbackServerContext* call) override {
-    return InboundLink::start(table_, terms_, *mail_, call);
+    return InboundLink::start(grounds_, call);
   }
+  void wait_streams() { grounds_.live->wait_none(); }
 
  private:
-  const std::shared_ptr<PeerTable> table_;
-  const LinkTerms& terms_;
-  const std::shared_ptr<AcceptorMail> mail_;
+  const Grounds grounds_;
 };
 
 PeerServer::PeerServer() = default;
@@ -157,7 +190,8 @@ Result<std::unique_ptr<PeerServer>, std::string> PeerServer::start(
   std::unique_ptr<PeerServer> server(new PeerServer);
   server->acceptor_ = std::move(acceptor).value();
   const std::shared_ptr<AcceptorMail> mail = server->acceptor_->mail();
-  server->service_ = std::make_unique<Service>(table, terms, mail);
+  server->service_ =
+      std::make_unique<Service>(Grounds{.table = table, .terms = terms, .mail = mail});
 
   tls::TlsServerCredentialsOptions credentials(
       std::make_shared<tls::StaticDataCertificateProvider>(std::vector<tls::IdentityKeyCertPair>{
@@ -200,6 +234,7 @@ void PeerServer::stop() {
   if (server_ == nullptr) return;
   server_->Shutdown(std::chrono::system_clock::now() + shutdown_time);
   server_->Wait();
+  service_->wait_streams();
   server_.reset();
 }
 

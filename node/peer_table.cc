@@ -50,6 +50,7 @@ std::optional<std::string> PeerTable::admit_inbound(const std::shared_ptr<PeerLi
     if (is_stopped_) return stopping_text;
     if (peer == self_) return itself_text;
     if (banned_.contains(peer)) return banned_text;
+    if (!inbound_.take(peer, std::chrono::steady_clock::now())) return "too many streams at once";
     if (self_ < peer) {
       const bool is_dialled = std::any_of(dialling_.begin(), dialling_.end(),
                                           [&](const auto& entry) { return entry.second == peer; });
@@ -70,10 +71,12 @@ std::optional<std::string> PeerTable::admit_inbound(const std::shared_ptr<PeerLi
   return std::nullopt;
 }
 
-std::optional<std::string> PeerTable::admit_dialled(const std::shared_ptr<PeerLink>& link) {
+std::optional<std::string> PeerTable::admit_dialled(const std::shared_ptr<PeerLink>& link,
+                                                    uint64_t dial) {
   std::shared_ptr<PeerLink> old;
   {
     std::lock_guard lock(mutex_);
+    dialling_.erase(dial);
     if (is_stopped_) return stopping_text;
     if (banned_.contains(link->proof().id)) return banned_text;
     old = put(link);

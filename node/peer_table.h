@@ -9,6 +9,7 @@
 //   - A peer that dials although we think it is linked has lost the link (it restarted: its
 //   certificate's key is
 //     another; or the connection broke on its side only): the new stream replaces the old one.
+//   - A member that keeps opening streams is refused for a while.
 //   - Every LinkUp is followed by exactly one LinkDown, before the next LinkUp of the same peer.
 // Thread: safe from any.
 #include <chrono>
@@ -20,6 +21,7 @@
 #include <string>
 
 #include "node/peer_link.h"
+#include "node/token_buckets.h"
 
 namespace starling::node {
 
@@ -37,8 +39,8 @@ class PeerTable {
 
   // A stream that the peer opened. None: it is the link now. Otherwise why it is refused.
   std::optional<std::string> admit_inbound(const std::shared_ptr<PeerLink>& link);
-  // A stream that we opened and the peer took.
-  std::optional<std::string> admit_dialled(const std::shared_ptr<PeerLink>& link);
+  // A stream that we opened and the peer took; its reservation ends here.
+  std::optional<std::string> admit_dialled(const std::shared_ptr<PeerLink>& link, uint64_t dial);
   void drop(PeerLink& link,
             const std::string& reason);  // not the link any more; LinkDown if it was up
   void dial_failed(const std::string& address, const std::string& reason);
@@ -64,7 +66,8 @@ class PeerTable {
   mutable std::mutex mutex_;
   Links links_;
   std::map<uint64_t, swarm::PeerId> dialling_;  // dials past the certificate check, by their number
-  std::set<swarm::PeerId> banned_;              // by the owner's word, so a handful
+  TokenBuckets<swarm::PeerId> inbound_{{.per_s = 1, .burst = 10}};  // streams a member may open
+  std::set<swarm::PeerId> banned_;  // by the owner's word, so a handful
   bool is_stopped_ = false;
 };
 

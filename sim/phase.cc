@@ -22,8 +22,8 @@ constexpr milliseconds evaluation_timeout = seconds(300);
 constexpr milliseconds stop_grace = seconds(10);  // a node drains and writes its checkpoint
 constexpr seconds start_bound{60};                // until a started node answers
 constexpr seconds stall_bound{180};  // without any change in a node that has not finished
-constexpr seconds poll_interval{2};  // of one node; longer with many of them
-constexpr milliseconds poll_interval_per_node{500};
+constexpr seconds poll_interval{1};  // of one node; longer with many of them
+constexpr milliseconds poll_interval_per_node{350};
 constexpr seconds restart_delay{2};
 constexpr double chaos_checkpoint_interval_s = 10;
 constexpr size_t log_lines_shown = 12;
@@ -100,6 +100,13 @@ std::vector<std::string> Phase::command(size_t node, const std::vector<std::stri
   return all;
 }
 
+// init or join, with what the invite and the certificate are made of.
+std::vector<std::string> Phase::making(size_t node, std::vector<std::string> words) const {
+  const std::string address = "127.0.0.1:" + std::to_string(nodes_[node].port);
+  words.insert(words.end(), {"--name", plan_.nodes[node].name, "--listen", address});
+  return command(node, words);
+}
+
 Failure Phase::command_failure(const std::string& what, const Output& output) const {
   std::string why = output.is_timed_out ? "it took too long" : describe(output.exit);
   if (!output.errors.empty()) why += "\n" + output.errors.substr(0, 2000);
@@ -162,7 +169,7 @@ Result<Done, Failure> Phase::start() {
   } else {
     std::vector<std::vector<std::string>> commands;
     for (size_t i = 0; i < nodes_.size(); ++i)
-      commands.push_back(command(i, {"init", "--name", plan_.nodes[i].name}));
+      commands.push_back(making(i, {"init", "--preset", plan_.preset}));
     auto made = run_for_all(0, "starling init", commands);
     for (size_t i = 0; made && i < nodes_.size(); ++i) made = write_config(i);
     for (size_t i = 0; made && i < nodes_.size(); ++i) made = launch(i);
@@ -175,8 +182,7 @@ Result<Done, Failure> Phase::start() {
 
 // The first node founds the swarm and invites the others, each with a token of its own.
 Result<Done, Failure> Phase::found_swarm() {
-  auto made =
-      run_for_all(0, "starling init", {command(0, {"init", "--name", plan_.nodes[0].name})});
+  auto made = run_for_all(0, "starling init", {making(0, {"init", "--preset", plan_.preset})});
   if (made) made = write_config(0);
   if (made) made = launch(0);
   if (made) made = wait_for_first_status(0);
@@ -188,7 +194,7 @@ Result<Done, Failure> Phase::found_swarm() {
     if (!invite.exit.is_success() || token.empty()) {
       return Unexpected{command_failure("starling invite", invite)};
     }
-    joins.push_back(command(i, {"join", token}));
+    joins.push_back(making(i, {"join", token}));
   }
   made = run_for_all(1, "starling join", joins);
   for (size_t i = 1; made && i < nodes_.size(); ++i) made = write_config(i);
@@ -343,7 +349,8 @@ Result<std::vector<std::vector<double>>, Failure> Phase::evaluate() {
   std::vector<std::vector<std::string>> commands;
   for (const Task& task : plan_.tasks) {
     for (size_t i = 0; i < nodes_.size(); ++i) {
-      commands.push_back(command(i, {"eval", places_.test(task), "--json"}));
+      commands.push_back(
+          command(i, {"eval", places_.test(task), "--kind", is_text ? "text" : "pairs", "--json"}));
     }
   }
   const std::vector<Output> outputs = run_all(commands, processors(), evaluation_timeout, signals_);

@@ -63,6 +63,7 @@ class Phase {
 
   std::string home(size_t node) const;
   std::vector<std::string> command(size_t node, const std::vector<std::string>& words) const;
+  std::vector<std::string> making(size_t node, std::vector<std::string> words) const;
   Failure command_failure(const std::string& what, const Output& output) const;
   Result<Done, Failure> run_for_all(size_t first, const std::string& what,
                                     const std::vector<std::vector<std::string>>& commands);

@@ -21,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* marker_name = ".made-by-starling-sim";
+constexpr uint32_t wait_for_members_s = 120;
 constexpr size_t socket_path_max = 107;  // sockaddr_un less its closing zero
 
 Unexpected<Failure> fail(ExitCode code, std::string message) {
@@ -327,6 +328,7 @@ std::string node_yaml(const Plan& plan, size_t node, const NodeSettings& setting
   yaml << "  steps_per_exchange: " << plan.steps_per_exchange << "\n  outer: " << plan.outer
        << "\n  budget_fraction: " << plan.budget_fraction << '\n';
   yaml << "  wait_for_members: " << (is_swarm ? plan.nodes.size() : 1) << '\n';
+  if (is_swarm) yaml << "  wait_s: " << wait_for_members_s << '\n';
   yaml << "checkpoint:\n  interval_s: " << settings.checkpoint_interval_s << '\n';
   return yaml.str();
 }

@@ -11,6 +11,11 @@ bool is_in(const std::vector<PeerId>& peers, const PeerId& peer) {
   return std::find(peers.begin(), peers.end(), peer) != peers.end();
 }
 
+bool has_source(const std::vector<PullSource>& sources, const PeerId& peer) {
+  return std::any_of(sources.begin(), sources.end(),
+                     [&](const PullSource& source) { return source.peer == peer; });
+}
+
 // What `source` has and we can take (the window of the version vector), as (distance, key): the
 // oldest of every stream come before the second oldest of any, so that one long stream starves
 // nobody.
@@ -62,9 +67,7 @@ void Pulls::admit(const VersionVector& mine, const std::vector<PullSource>& sour
       if (!is_wanted(key) || !make_room()) continue;
       Want want;
       const bool is_pushed =
-          source.peer != key.stream.origin &&
-          std::any_of(sources.begin(), sources.end(),
-                      [&](const PullSource& other) { return other.peer == key.stream.origin; });
+          source.peer != key.stream.origin && has_source(sources, key.stream.origin);
       want.due = is_pushed ? now.after(push_grace_ms) : now;
       wants_.emplace(key, std::move(want));
       ++admitted;
@@ -185,9 +188,10 @@ bool Pulls::is_exhausted(const VersionVector& folded,
   for (const auto& [key, want] : wants_) {
     if (want.asked || !folded.contains(key)) continue;
     if (want.tried.empty() && want.rounds == 0) continue;
-    const bool is_left = std::any_of(sources.begin(), sources.end(), [&](const PullSource& source) {
-      return source.have->contains(key) && !is_in(want.tried, source.peer);
-    });
+    bool is_left = false;
+    for (const PullSource& source : sources) {
+      is_left = is_left || (source.have->contains(key) && !is_in(want.tried, source.peer));
+    }
     if (!is_left || want.rounds > 0) return true;
   }
   return false;

@@ -70,16 +70,15 @@ std::vector<SnapshotTransfer::Ask> SnapshotTransfer::next_requests(Instant now) 
     if (pieces_[index] != Piece::missing) continue;
     if (!pace_.take(now)) break;
     // The sender with the fewest unanswered requests, so that all of them share the work.
+    std::map<PeerId, size_t> unanswered;
+    for (const auto& [chunk, pending] : pending_) ++unanswered[pending.peer];
     const PeerId* chosen = nullptr;
     size_t fewest = 0;
     for (const auto& [peer, timeouts] : sources_) {
-      const auto mine = std::count_if(pending_.begin(), pending_.end(),
-                                      [&](const auto& item) { return item.second.peer == peer; });
-      const size_t cost = static_cast<size_t>(mine) + timeouts * chunks_in_flight_max;
-      if (chosen == nullptr || cost < fewest) {
-        chosen = &peer;
-        fewest = cost;
-      }
+      const size_t cost = unanswered[peer] + timeouts * chunks_in_flight_max;
+      if (chosen != nullptr && cost >= fewest) continue;
+      chosen = &peer;
+      fewest = cost;
     }
     pieces_[index] = Piece::asked;
     pending_[index] = {*chosen, now.after(config_.pull_timeout_ms)};

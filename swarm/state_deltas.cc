@@ -216,6 +216,14 @@ void State::Parts::take(Turn& turn, const PeerId& from, const SnapshotOffer& off
     return drop(turn, from, DropReason::oversized, penalty_of(DropReason::oversized));
   }
   if (log.have().missing_from(offer.have, 1).empty()) return;  // it came from elsewhere meanwhile
+  for (const auto& [stream, seen] : offer.have.streams()) {
+    // Nobody but us numbers the deltas of this boot: taken over, these numbers would meet our own.
+    const bool is_ours = stream.origin == self && stream.epoch >= options.self.epoch;
+    const auto own = log.have().streams().find(stream);
+    const Seen written = own == log.have().streams().end() ? Seen{} : own->second;
+    if (!is_ours || missing_numbers(written, seen, 1).empty()) continue;
+    return drop(turn, from, DropReason::malformed, penalty_of(DropReason::malformed));
+  }
   offers[from] = offer;
   pulls.not_served(from, offer.have, turn.now);
   transfer.add_source(offer, from);

@@ -137,6 +137,20 @@ TEST_CASE("a member that restarted replaces its old link, which is still believe
   }
 }
 
+TEST_CASE("a member that keeps opening streams is refused for a while") {
+  const TestSwarm swarm;
+  const Member ann(swarm), eve(swarm);
+  TestNode a(ann);
+  int taken = 0;
+  for (int i = 0; i < 20; ++i) {
+    RawPeer peer(a.address(), eve.identity, eve.membership);
+    taken += peer.wait_linked();
+  }
+  CHECK(taken >= 10);
+  CHECK(taken < 20);
+  CHECK(takes_turns(a.inbox->all()));
+}
+
 TEST_CASE("a node that dials itself learns so") {
   const TestSwarm swarm;
   const Member ann(swarm);

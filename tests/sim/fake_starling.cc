@@ -114,7 +114,8 @@ int main(int argc, char** argv) {
   std::vector<std::string> words;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
-    if (word == "--dir" || word == "--name") {
+    if (word == "--dir" || word == "--name" || word == "--listen" || word == "--preset" ||
+        word == "--kind") {
       if (++i == argc) return fail(word + " needs a value", 2);
       if (word == "--dir") home = argv[i];
     } else if (word != "--json") {

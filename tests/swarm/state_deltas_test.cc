@@ -370,6 +370,21 @@ TEST_CASE("a snapshot nobody asked for, chunks nobody asked for, and absurd size
   CHECK(all_of<Drop>(desk.say(ada, offer)).at(0).reason == DropReason::oversized);
 }
 
+TEST_CASE("a snapshot that claims deltas of our own boot that we never wrote is refused") {
+  Desk desk;
+  Peer ada(10);
+  desk.link(ada);
+  SnapshotOffer offer;
+  offer.size = 10;
+  offer.have = vector_of({desk.self.id, desk.self.epoch}, 5);
+  desk.tell(ada, offer.have);
+  desk.pass(1000);
+  CHECK(sent_to<Pull>(desk.outputs, ada.id).empty());
+  CHECK(all_of<Drop>(desk.say(ada, offer)).at(0).reason == DropReason::malformed);
+  CHECK(sent_to<ChunkRequest>(desk.pass(15000), ada.id).empty());
+  CHECK(all_of<Store>(desk.publish(1)).size() == 1);
+}
+
 TEST_CASE("a newcomer fetches what only a snapshot has, and resumes it with another sender") {
   Desk desk;
   Peer ada(10), bob(11), eve(12);

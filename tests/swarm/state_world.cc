@@ -14,7 +14,7 @@ struct Overloaded : Visitors... {
 template <typename... Visitors>
 Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
-Digest digest_of(int64_t value) {
+Digest digest_of(uint64_t value) {
   Bytes bytes;
   for (int shift = 0; shift < 64; shift += 8) bytes.push_back(static_cast<uint8_t>(value >> shift));
   return blake2b(bytes);
@@ -115,10 +115,10 @@ Filed Node::publish(double norm) {
   return delta;
 }
 
-int64_t Node::worth(const DeltaKey& key) {
+uint64_t Node::worth(const DeltaKey& key) {
   const uint64_t mixed =
       key.stream.origin.bytes[0] * 1000003ULL + key.stream.epoch * 7919ULL + key.seq;
-  return static_cast<int64_t>(mixed * 0x9e3779b97f4a7c15ULL >> 8);
+  return mixed * 0x9e3779b97f4a7c15ULL;
 }
 
 void Node::apply(const DeltaKey& key) {
@@ -377,7 +377,7 @@ void World::transmit(Node& from, const PeerId& to, Input frame) {
 void World::cut(const PeerId& a, const PeerId& b, const std::string& reason) {
   if (links_.erase(std::minmax(a, b)) == 0) return;
   for (const auto& [peer, other] : {std::pair(a, b), std::pair(b, a)}) {
-    at(1, [this, peer, other, reason] {
+    at(1, [this, peer = peer, other = other, reason] {
       Node* const node = find(peer);
       // A newer link of the two is not what went down.
       if (!are_linked(peer, other)) node->input(LinkDown{other, reason});

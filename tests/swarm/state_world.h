@@ -67,7 +67,7 @@ class Node {
   std::vector<DeltaKey> order;
   std::vector<MemberRecord> saved_members;
   VersionVector applied;  // of the learner's base
-  int64_t base = 0;       // a sum that every delta moves in its own way
+  uint64_t base = 0;      // a sum that every delta moves in its own way
   std::map<DeltaKey, int> deliveries;
   std::map<Digest, Bytes> files;  // snapshots served, and being fetched
 
@@ -80,7 +80,7 @@ class Node {
   std::vector<Notice::Kind> kinds;
   uint64_t published = 0, control_seq = 0;
 
-  static int64_t worth(const DeltaKey& key);
+  static uint64_t worth(const DeltaKey& key);
   SnapshotOffer make_snapshot();  // of all it has; offered from now on
   void forget(uint64_t count);    // retention: the oldest frames go
 
@@ -128,7 +128,7 @@ class World {
   std::vector<std::unique_ptr<Node>> nodes;
   std::map<DeltaKey, Filed> published;
   // What each snapshot file says; a real node reads it there.
-  std::map<Digest, std::pair<SnapshotOffer, int64_t>> snapshots;
+  std::map<Digest, std::pair<SnapshotOffer, uint64_t>> snapshots;
   std::vector<std::pair<PeerId, Input>> recorded;  // everything received, when `is_recording`
   bool is_recording = false;
 
