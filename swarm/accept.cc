@@ -50,10 +50,4 @@ void HeldDeltas::forget(const VersionVector& included) {
   std::erase_if(held_, [&](const auto& item) { return included.contains(item.second.first); });
 }
 
-std::vector<std::pair<DeltaKey, DeltaSummary>> HeldDeltas::list() const {
-  std::vector<std::pair<DeltaKey, DeltaSummary>> all;
-  for (const auto& [arrival, held] : held_) all.push_back(held);
-  return all;
-}
-
 }  // namespace starling::swarm

@@ -44,7 +44,6 @@ class HeldDeltas {
   std::optional<std::pair<DeltaKey, DeltaSummary>> take(double bound, const VersionVector& skip);
   void forget(const VersionVector& included);  // they came into the base with a snapshot
   size_t size() const { return held_.size(); }
-  std::vector<std::pair<DeltaKey, DeltaSummary>> list() const;  // in order of arrival
 
  private:
   std::map<uint64_t, std::pair<DeltaKey, DeltaSummary>> held_;  // by arrival

@@ -53,16 +53,14 @@ struct Publish {  // the own delta, already sealed and already in the own base
   SharedBytes frame;
 };
 struct Recovered {  // start-up: what checkpoint and log on disk already hold
-  VersionVector have;
+  VersionVector have;  // what is in the base; what was held is left out, and pulled and judged again
   struct Entry {
     DeltaKey key;
     std::array<uint8_t, 16> hash{};  // first half of the payload hash
-    double raw_norm = 0;
+    double raw_norm = 0;  // 0: not known
   };
   std::vector<Entry> stored;  // those whose frames can be served from the log
   std::vector<MemberRecord> members;
-  // Those of `have` that are not in the base: State::held() of the last run. Their frames lie in the log.
-  std::vector<std::pair<DeltaKey, DeltaSummary>> held = {};
 };
 struct Forgotten {  // the log on disk dropped these (retention); they can no longer be served one by one
   std::vector<DeltaKey> keys;

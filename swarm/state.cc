@@ -63,13 +63,9 @@ void State::Parts::on(Turn& turn, const Recovered& recovered) {
   log.merge(recovered.have);
   for (const Recovered::Entry& entry : recovered.stored) {
     log.restore(entry.key, {entry.hash, 0, entry.raw_norm});
-    if (std::isfinite(entry.raw_norm) && entry.raw_norm >= 0) reference.add(entry.raw_norm);
-  }
-  for (const auto& [key, summary] : recovered.held) {
-    if (log.have().contains(key) && held.size() < config.held_max) held.add(key, summary);
+    if (std::isfinite(entry.raw_norm) && entry.raw_norm > 0) reference.add(entry.raw_norm);
   }
   for (const MemberRecord& record : recovered.members) learn(turn, record, self);
-  release_held(turn);
 }
 
 void State::Parts::on(Turn& turn, const Ban& ban) {
@@ -213,8 +209,6 @@ const Counters& State::counters() const {
 }
 
 const VersionVector& State::have() const { return parts_->log.have(); }
-
-std::vector<std::pair<DeltaKey, DeltaSummary>> State::held() const { return parts_->held.list(); }
 
 bool State::is_member(const PublicKey& key) const { return parts_->roster.is_member(key); }
 

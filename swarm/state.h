@@ -73,8 +73,6 @@ class State {
   std::vector<MemberView> members(Instant now) const;
   const Counters& counters() const;
   const VersionVector& have() const;
-  // Deltas that are stored but not in the base, in order of arrival; Recovered takes them back.
-  std::vector<std::pair<DeltaKey, DeltaSummary>> held() const;
   bool is_member(const PublicKey& key) const;
 
  private:

@@ -249,7 +249,7 @@ class Schedule {
     state_->handle(std::move(input), now_, outbox);
     assert(state_->next_deadline() > now_);
     assert(state_->have().delta_count() >= before);
-    assert(state_->held().size() <= 2);
+    assert(state_->counters().held <= 2);
     for (const Output& output : outbox) {
       if (const auto* store = std::get_if<Store>(&output)) {
         assert(ever_stored_.insert(store->key).second);

@@ -272,6 +272,7 @@ TEST_CASE("the sender of a snapshot vanishes half way: the newcomer goes on wher
   world.nodes[0]->start();
   world.nodes[0]->input(SnapshotAvailable{world.snapshots.begin()->second.first});
   CHECK(world.run_until([&] { return world.is_converged(); }, 60000));
+  CHECK(late.chunks_saved == 3);  // none was fetched twice
 }
 
 TEST_CASE("a swarm of four at rest sends a bounded trickle") {

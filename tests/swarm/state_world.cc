@@ -196,6 +196,7 @@ void Node::send_chunk(const SendChunk& send) {
 }
 
 void Node::save_chunk(const SaveChunk& save) {
+  ++chunks_saved;
   Bytes& file = files[save.file_hash];
   const size_t begin = save.index * chunk_size_max;
   file.resize(std::max(file.size(), begin + save.bytes.size()));

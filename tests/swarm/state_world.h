@@ -76,7 +76,7 @@ class Node {
   std::vector<Drop> drops;
   std::vector<Close> closes;
   std::vector<Open> opens;
-  uint64_t frames_sent = 0;
+  uint64_t frames_sent = 0, chunks_saved = 0;
   std::vector<Notice::Kind> kinds;
   uint64_t published = 0, control_seq = 0;
 
