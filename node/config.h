@@ -56,6 +56,7 @@ struct Config {
   struct Serve {
     uint32_t answer_bytes_max = 4096;
     uint32_t requests_max = 4;  // at once
+    double personal_share = 1;  // of what was learned here and not yet sent, in answers
     friend bool operator==(const Serve&, const Serve&) = default;
   } serve;
   struct Limits {

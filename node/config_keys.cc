@@ -240,6 +240,10 @@ const std::array keys = {ConfigKey{"node", "name", +[](Config& c) -> auto& {retu
 }
 , "requests", "of ask, learn, teach and eval at once; more are turned away", 1, 256
 }
+, ConfigKey{"serve", "personal_share", +[](Config& c) -> auto& {return c.serve.personal_share;
+}
+, "share", "of what this node has learned and not yet sent, added to the weights that answer", 0, 2
+}
 , ConfigKey{"limits", "memory_mib", +[](Config& c) -> auto& {return c.limits.memory_mib;
 }
 , "MiB", "of memory in all", 16, mib_max

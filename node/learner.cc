@@ -24,7 +24,8 @@ constexpr milliseconds idle_wait{1000};
 constexpr milliseconds announce_interval{500};
 constexpr milliseconds snapshot_age_max{2000};
 constexpr std::chrono::seconds snapshot_unused_max{30};
-constexpr int learner_nice = 10;  // answering comes before learning
+constexpr uint64_t payload_bytes_least = 1024;  // a delta below this is not worth its header
+constexpr int learner_nice = 10;                // answering comes before learning
 
 double seconds_since(steady_clock::time_point start) {
   return std::chrono::duration<double>(steady_clock::now() - start).count();
@@ -41,7 +42,8 @@ Learner::Learner(LearnerWiring wiring)
   finished_ = schedule_.is_finite() &&
               schedule_.is_over(wiring_.mind->step_count(), wiring_.mind->learned_seconds());
   deltas_at_snapshot_ = wiring_.mind->exchange().applied().delta_count();
-  started_ = saved_ = announced_at_ = rest_until_ = published_at_ = asked_at_ = steady_clock::now();
+  started_ = exchanged_ = saved_ = announced_at_ = rest_until_ = published_at_ = asked_at_ =
+      steady_clock::now();
 }
 
 Learner::~Learner() { stop(); }
@@ -222,6 +224,17 @@ void Learner::learn_one_step() {
   if (schedule_.is_over(mind.step_count(), mind.learned_seconds())) finish();
 }
 
+// What the configured upload rate leaves for one delta: it goes to every neighbour once. 0: no
+// bound.
+uint64_t Learner::payload_bytes_max(const swarm::SwarmView& view) {
+  const double seconds = seconds_since(exchanged_);
+  exchanged_ = steady_clock::now();
+  if (wiring_.config.swarm.upload_kib_per_s == 0) return 0;
+  const double bytes = static_cast<double>(wiring_.config.swarm.upload_kib_per_s) * 1024 * seconds;
+  return std::max(payload_bytes_least,
+                  static_cast<uint64_t>(bytes / std::max(1u, view.neighbours)));
+}
+
 void Learner::exchange() {
   steps_since_exchange_ = 0;
   Mind& mind = *wiring_.mind;
@@ -231,8 +244,9 @@ void Learner::exchange() {
     mind.end_interval_alone();
     return;
   }
+  const swarm::SwarmView view = wiring_.view();
   std::optional<swarm::Publish> publication =
-      mind.publish(wiring_.view(), wiring_.identity->signer(), unix_s());
+      mind.publish(view, payload_bytes_max(view), wiring_.identity->signer(), unix_s());
   ++change_;
   if (!publication) return;
   ++base_change_;

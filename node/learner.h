@@ -107,6 +107,7 @@ class Learner {
   bool apply_stored(const swarm::DeltaKey& key);
   std::string why_not_learning(std::string& state) const;
   void learn_one_step();
+  uint64_t payload_bytes_max(const swarm::SwarmView& view);
   void exchange();
   void finish();
   void after_commands();
@@ -133,7 +134,7 @@ class Learner {
   bool finished_ = false;
   bool has_waited_ = false;  // for members, once
   std::string trouble_;      // why the state is degraded; empty: it is not
-  std::chrono::steady_clock::time_point started_, saved_, announced_at_, rest_until_;
+  std::chrono::steady_clock::time_point started_, exchanged_, saved_, announced_at_, rest_until_;
   double loss_ = 0, bits_per_byte_ = 0;
 
   mutable std::mutex mutex_;  // guards what follows

@@ -32,6 +32,9 @@ model::TrainerOptions trainer_options(const Config& config) {
   // serves.
   model::TrainerOptions options;
   options.beta1 = config.swarm.exchange ? 0.5f : 0.9f;
+  options.threads = config.model.threads;
+  // One row at a time where a row's activations are large: small then learns within 200 MiB.
+  if (config.model.preset == "small" || config.model.preset == "base") options.micro_rows = 1;
   return options;
 }
 
@@ -101,7 +104,8 @@ Result<Mind::StepOutcome, model::StepError> Mind::step(double learning_rate) {
 }
 
 std::optional<swarm::Publish> Mind::publish(const swarm::SwarmView& view,
-                                            const swarm::Signer& signer, int64_t now_s) {
+                                            uint64_t payload_bytes_max, const swarm::Signer& signer,
+                                            int64_t now_s) {
   trainer_.end_exchange(statistics_rate);
   const std::vector<uint64_t> tokens = trainer_.take_region_tokens();
   swarm::FrameHeader header{.kind = swarm::FrameKind::delta,
@@ -113,6 +117,7 @@ std::optional<swarm::Publish> Mind::publish(const swarm::SwarmView& view,
   const swarm::PublishOptions publish_options{
       .budget_fraction = options_.config.swarm.budget_fraction,
       .outer = options_.config.swarm.outer,
+      .payload_bytes_max = payload_bytes_max,
       .steps = static_cast<uint32_t>(steps_since_publish_)};
   std::optional<swarm::Publish> publication = exchange_.publish(
       trainer_.parameters(), tokens, view, publish_options, header, signer, now_s);
@@ -174,10 +179,16 @@ Result<TeachOutcome, Failure> Mind::teach(const model::Pair& pair, uint32_t step
   return outcome;
 }
 
+// What is served is the weights and what this node has learned but not yet been able to send: it is
+// the node's own and would otherwise be missing from its answers until the swarm has taken it up.
 std::shared_ptr<const model::Snapshot> Mind::snapshot() const {
   const std::span<const float> x = trainer_.parameters();
+  std::vector<float> served(x.begin(), x.end());
+  const auto share = static_cast<float>(options_.config.serve.personal_share);
+  const std::span<const float> unsent = exchange_.error();
+  for (size_t i = 0; i < served.size(); ++i) served[i] += share * unsent[i];
   return std::make_shared<const model::Snapshot>(
-      model::Snapshot{options_.shape, std::vector<float>(x.begin(), x.end()), trainer_.steps()});
+      model::Snapshot{options_.shape, std::move(served), trainer_.steps()});
 }
 
 void Mind::rest() { trainer_.release_scratch(); }

@@ -54,8 +54,9 @@ class Mind {
 
   // Ends an exchange interval; nothing to send gives nothing. Statistics move also when the node is
   // alone.
-  std::optional<swarm::Publish> publish(const swarm::SwarmView& view, const swarm::Signer& signer,
-                                        int64_t now_s);
+  // payload_bytes_max: 0 means that only the configured fraction bounds the delta.
+  std::optional<swarm::Publish> publish(const swarm::SwarmView& view, uint64_t payload_bytes_max,
+                                        const swarm::Signer& signer, int64_t now_s);
   void end_interval_alone();  // the same without the swarm: statistics and working set only
 
   bool accept(const swarm::DeltaKey& key, const swarm::DeltaSummary& summary,
