@@ -13,8 +13,7 @@ struct Preset {
   Shape shape;
 };
 
-// Widths and learning rates were measured for the first two; the others scale them up (DESIGN,
-// "Measured").
+// Widths and learning rates were measured for the first two; the others scale them up.
 constexpr Preset presets[] = {
     {"demo", {.width = 64, .layers = 2, .channels = 128, .mlp_width = 192}},
     {"tiny", {.width = 128, .layers = 4, .channels = 256, .mlp_width = 384}},

@@ -23,7 +23,7 @@ struct Batch {
 };
 
 struct TrainerOptions {
-  float beta1 = 0.5f;  // 0.5 in a swarm (late deltas), 0.9 alone; DESIGN: "Lateness"
+  float beta1 = 0.5f;  // 0.5 in a swarm (late deltas), 0.9 alone
   float beta2 = 0.98f;
   float weight_decay = 0.05f;  // matrices only
   float clip_norm = 1.0f;

@@ -18,7 +18,7 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr double average_decay = 0.98;
+constexpr double average_decay = 0.9;  // of the loss that is shown: about the last ten steps
 constexpr uint32_t failed_steps_max = 10;
 constexpr milliseconds idle_wait{1000};
 constexpr milliseconds announce_interval{500};
@@ -200,8 +200,12 @@ void Learner::learn_one_step() {
                 std::to_string(wiring_.config.swarm.steps_per_exchange - steps_since_exchange_) +
                 " steps");
   const auto start = steady_clock::now();
-  const double rate =
-      schedule_.learning_rate(mind.step_count(), mind.learned_seconds(), mind.passes());
+  // A node that lags behind cools with the others: its full steps would undo what they have settled.
+  const uint64_t swarm_step = std::max(mind.step_count(), wiring_.view().median_step);
+  const double rate = schedule_.learning_rate({.own_step = mind.step_count(),
+                                               .swarm_step = swarm_step,
+                                               .learned_seconds = mind.learned_seconds(),
+                                               .passes = mind.passes()});
   const auto outcome = mind.step(rate);
   if (!outcome) {
     ++failed_steps_;

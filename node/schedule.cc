@@ -46,14 +46,15 @@ bool Schedule::is_over(uint64_t step, double learned_seconds) const {
   return (steps_ > 0 && step >= steps_) || (minutes_ > 0 && learned_seconds >= minutes_ * 60);
 }
 
-double Schedule::learning_rate(uint64_t step, double learned_seconds, uint64_t passes) const {
-  double factor = std::min(1.0, static_cast<double>(step + 1) / warm_up_steps);
-  if (!is_finite()) return rate_ * factor / (1 + static_cast<double>(passes) / familiar_passes);
-  double progress = 0;
-  if (steps_ > 0) progress = static_cast<double>(step) / static_cast<double>(steps_);
-  if (minutes_ > 0) progress = std::max(progress, learned_seconds / (minutes_ * 60));
-  if (progress > cool_from) {
-    const double angle = std::numbers::pi * std::min(1.0, (progress - cool_from) / (1 - cool_from));
+double Schedule::learning_rate(const Progress& progress) const {
+  double factor = std::min(1.0, static_cast<double>(progress.own_step + 1) / warm_up_steps);
+  if (!is_finite())
+    return rate_ * factor / (1 + static_cast<double>(progress.passes) / familiar_passes);
+  double done = 0;
+  if (steps_ > 0) done = static_cast<double>(progress.swarm_step) / static_cast<double>(steps_);
+  if (minutes_ > 0) done = std::max(done, progress.learned_seconds / (minutes_ * 60));
+  if (done > cool_from) {
+    const double angle = std::numbers::pi * std::min(1.0, (done - cool_from) / (1 - cool_from));
     factor *= std::max(cool_floor, 0.5 * (1 + std::cos(angle)));
   }
   return rate_ * factor;

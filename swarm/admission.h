@@ -1,6 +1,6 @@
 #pragma once
 // Who may enter: a swarm root key signs invites; an invite's key signs the identity that used it; the pair is the
-// membership certificate, which any member verifies offline (inside the TLS handshake). Source: FAULTS 3.2.
+// membership certificate, which any member verifies offline (inside the TLS handshake).
 #include <string>
 #include <vector>
 

@@ -5,7 +5,7 @@
 //   4 coding (delta_codec.cc has the grammar), again from 2 with a smaller k while the payload is
 //   too large 5 d becomes e: what was sent is subtracted where it was sent
 // q, what was sent of d, is the coded value over s and the clipping factor: e keeps what selection
-// and rounding took, not what clipping took. Source: prototype of the delta log, DESIGN section 4.
+// and rounding took, not what clipping took. Prototyped first; README.md says what that showed.
 #include <algorithm>
 
 #include "swarm/bits.h"

@@ -12,12 +12,12 @@ struct Config {
   uint32_t missed_heartbeats_suspect = 4;   // Lifeguard (arXiv 1707.00788) uses 4 to 5 probe intervals
   uint32_t missed_heartbeats_failed = 10;   // a device that trains may be silent for long
   int64_t redial_delay_min_ms = 500;        // doubles per failure
-  int64_t redial_delay_max_ms = 30000;      // FAULTS T42
+  int64_t redial_delay_max_ms = 30000;      // a changed address costs at most twice this
   int64_t pull_timeout_ms = 5000;           // then the delta is asked of someone else
   uint32_t pulls_in_flight_max = 64;        // deltas asked for and not yet here
-  int64_t origin_active_ms = 600000;        // N counts origins heard within ten minutes (DESIGN section 4)
+  int64_t origin_active_ms = 600000;        // N counts origins heard within ten minutes. Guess.
   uint32_t members_max = 16;                // full view up to this many; more are refused with a reason
-  uint32_t reference_window = 64;           // deltas behind the reference norm (DESIGN section 4)
+  uint32_t reference_window = 64;           // deltas behind the reference norm, as prototyped
   double reference_factor = 4;              // beyond this multiple a delta is held
   double norm_max = 1e4;                    // absolute bound on a delta's norm; beyond it is refused
   uint32_t control_per_s_max = 50;          // token bucket per peer, burst twice this

@@ -1,5 +1,5 @@
 #pragma once
-// A delta on the wire and in memory. Grammar on top of delta_codec.cc; layout: DESIGN section 4 (blocks of 256
+// A delta on the wire and in memory. Grammar on top of delta_codec.cc; layout: README.md (blocks of 256
 // parameters: count, Rice-coded gaps, sign bits, one log2 scale in 1/8 octaves). All values are integers in the
 // fixed point of the base (LSB 2^-24), so that applying a delta is exact and commutes.
 #include <cstdint>

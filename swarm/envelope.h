@@ -2,7 +2,6 @@
 // The signed frame that every message travels in. A fixed header is signed, not the payload: the header holds the
 // payload's hash. The grammar stands on top of envelope.cc. Order of work on receipt (open): size, version and swarm,
 // signature, payload hash; semantic checks come after. Nothing of a frame is believed before open() succeeds.
-// Source: FAULTS 3.3.
 #include <string>
 #include <string_view>
 

@@ -5,7 +5,7 @@
 //   publish: d = (x - b) + e over shared regions; v = what is sent of it; e = the rest; b += v; x =
 //   b accept:  b += v; x += v
 // Private regions take no part: d leaves them out, and what others send for them changes b but not
-// x. Source: DESIGN section 4, steps 2 and 3.
+// x. See README.md, "A delta".
 #include <map>
 #include <optional>
 #include <span>

@@ -150,6 +150,7 @@ Instant State::next_deadline() const { return parts_->deadline; }
 SwarmView State::view(Instant now) const {
   const Parts& parts = *parts_;
   SwarmView view;
+  std::vector<uint64_t> steps;
   for (const auto& [peer, member] : parts.roster.members()) {
     if (member.evidence.has_left) continue;
     ++view.members;
@@ -157,8 +158,14 @@ SwarmView State::view(Instant now) const {
         member.delta_at && now.ms - member.delta_at->ms < parts.config.origin_active_ms;
     const bool is_alive = judge(member.evidence, parts.config, now) == MemberState::alive;
     if (is_recent || is_alive) ++view.active_origins;
+    if (is_alive) steps.push_back(member.step);
   }
   for (const auto& [peer, link] : parts.links) view.neighbours += link.is_greeted ? 1 : 0;
+  if (!steps.empty()) {
+    const auto middle = steps.begin() + static_cast<std::ptrdiff_t>(steps.size() / 2);
+    std::nth_element(steps.begin(), middle, steps.end());
+    view.median_step = *middle;
+  }
   view.reference_norm = parts.reference.value();
   view.deltas = parts.log.have().delta_count();
   return view;

@@ -51,6 +51,7 @@ struct SwarmView {
   uint32_t neighbours = 0;      // links that are up
   double reference_norm = 0;    // 0: not enough deltas yet
   uint64_t deltas = 0;          // in the version vector
+  uint64_t median_step = 0;     // of the other members that are alive; 0: none is
 };
 
 struct StateOptions {
