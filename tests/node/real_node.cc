@@ -28,7 +28,8 @@ std::string read_file(const std::string& path) {
   return content.str();
 }
 
-pid_t spawn(const std::vector<std::string>& arguments, const std::string& out_path, const std::string& err_path) {
+pid_t spawn(const std::vector<std::string>& arguments, const std::string& out_path,
+            const std::string& err_path) {
   const pid_t parent = getpid();
   const pid_t pid = fork();
   REQUIRE(pid >= 0);
@@ -48,7 +49,8 @@ pid_t spawn(const std::vector<std::string>& arguments, const std::string& out_pa
   _exit(127);
 }
 
-// Waits with a deadline by polling a pid descriptor-free way: waitpid without hanging, then poll as a timer.
+// Waits with a deadline by polling a pid descriptor-free way: waitpid without hanging, then poll as
+// a timer.
 int wait_for(pid_t pid, int timeout_s) {
   const auto deadline = steady_clock::now() + std::chrono::seconds(timeout_s);
   int status = 0;
@@ -118,10 +120,12 @@ int RealNode::wait_exit(int timeout_s) {
 
 nlohmann::json RealNode::status() const {
   const CliResult result = starling_cli({"status", "--dir", directory_, "--json"});
-  return result.exit_code == 0 ? nlohmann::json::parse(result.out, nullptr, false) : nlohmann::json();
+  return result.exit_code == 0 ? nlohmann::json::parse(result.out, nullptr, false)
+                               : nlohmann::json();
 }
 
-bool RealNode::wait_until(int timeout_s, const std::function<bool(const nlohmann::json&)>& is_so) const {
+bool RealNode::wait_until(int timeout_s,
+                          const std::function<bool(const nlohmann::json&)>& is_so) const {
   const auto deadline = steady_clock::now() + std::chrono::seconds(timeout_s);
   while (steady_clock::now() < deadline) {
     const nlohmann::json now = status();
@@ -133,7 +137,8 @@ bool RealNode::wait_until(int timeout_s, const std::function<bool(const nlohmann
 
 std::string RealNode::output() const { return read_file(directory_ + ".log"); }
 
-void configure(const std::string& directory, const std::vector<std::pair<std::string, std::string>>& values) {
+void configure(const std::string& directory,
+               const std::vector<std::pair<std::string, std::string>>& values) {
   const std::string path = directory + "/starling.yaml";
   std::istringstream lines(read_file(path));
   std::string section, content;
@@ -144,7 +149,8 @@ void configure(const std::string& directory, const std::vector<std::pair<std::st
     for (size_t i = 0; i < values.size(); ++i) {
       const size_t dot = values[i].first.find('.');
       const std::string key = values[i].first.substr(dot + 1) + ":";
-      if (section != values[i].first.substr(0, dot) || start == std::string::npos || start == 0) continue;
+      if (section != values[i].first.substr(0, dot) || start == std::string::npos || start == 0)
+        continue;
       if (line.compare(start, key.size(), key) != 0) continue;
       line = line.substr(0, start) + key + " " + values[i].second;
       found[i] = true;

@@ -1,6 +1,6 @@
 #pragma once
-// Real `starling` processes for tests: a node in a folder of its own, its CLI, signals, and waiting for what its status
-// says. The binary is the one of this build.
+// Real `starling` processes for tests: a node in a folder of its own, its CLI, signals, and waiting
+// for what its status says. The binary is the one of this build.
 #include <sys/types.h>
 
 #include <functional>
@@ -31,7 +31,8 @@ class Folder {
   std::string path_;
 };
 
-// `starling run` as a child; killed when it goes out of scope. The directory must have been initialised.
+// `starling run` as a child; killed when it goes out of scope. The directory must have been
+// initialised.
 class RealNode {
  public:
   explicit RealNode(std::string directory);
@@ -41,12 +42,13 @@ class RealNode {
 
   void start();
   void signal(int number) const;
-  int wait_exit(int timeout_s);  // the exit code; -1: it had to be killed; 1000 + n: ended by signal n
+  int wait_exit(
+      int timeout_s);  // the exit code; -1: it had to be killed; 1000 + n: ended by signal n
   pid_t pid() const { return pid_; }
   nlohmann::json status() const;  // null while it does not answer
   // Polls the status until `is_so`; false after timeout_s.
   bool wait_until(int timeout_s, const std::function<bool(const nlohmann::json&)>& is_so) const;
-  std::string output() const;     // its log so far
+  std::string output() const;  // its log so far
   const std::string& directory() const { return directory_; }
 
  private:
@@ -55,6 +57,7 @@ class RealNode {
 };
 
 // Changes `section: key: value` lines in a node's starling.yaml by rewriting them.
-void configure(const std::string& directory, const std::vector<std::pair<std::string, std::string>>& values);
+void configure(const std::string& directory,
+               const std::vector<std::pair<std::string, std::string>>& values);
 
 }  // namespace starling::testing

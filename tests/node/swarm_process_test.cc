@@ -1,4 +1,5 @@
-// A swarm of real processes: made, joined, taught, killed, restarted, damaged, stopped, as a user would.
+// A swarm of real processes: made, joined, taught, killed, restarted, damaged, stopped, as a user
+// would.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
@@ -18,7 +19,8 @@ constexpr int patience_s = 60;
 
 std::string sentences(int from, int to) {
   std::string text;
-  for (int i = from; i < to; ++i) text += "The number " + std::to_string(i) + " follows " + std::to_string(i - 1) + ".\n";
+  for (int i = from; i < to; ++i)
+    text += "The number " + std::to_string(i) + " follows " + std::to_string(i - 1) + ".\n";
   return text;
 }
 
@@ -32,7 +34,8 @@ void make_small(const std::string& directory) {
 }
 
 void found(const std::string& directory, const std::string& name) {
-  const CliResult made = starling_cli({"init", "--dir", directory, "--name", name, "--listen", "127.0.0.1:0"});
+  const CliResult made =
+      starling_cli({"init", "--dir", directory, "--name", name, "--listen", "127.0.0.1:0"});
   INFO(made.err);
   REQUIRE(made.exit_code == 0);
   make_small(directory);
@@ -78,14 +81,18 @@ TEST_CASE("two nodes join, learn from each other, survive kill -9, and end with 
   const CliResult learned = starling_cli({"learn", "--dir", a.directory(), numbers});
   INFO(learned.err);
   REQUIRE(learned.exit_code == 0);
-  REQUIRE(starling_cli({"learn", "--dir", b.directory(), folder.write("more.txt", sentences(400, 800))}).exit_code == 0);
+  REQUIRE(
+      starling_cli({"learn", "--dir", b.directory(), folder.write("more.txt", sentences(400, 800))})
+          .exit_code == 0);
   REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["accepted"] >= 3; }));
   REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["swarm"]["accepted"] >= 3; }));
 
   SUBCASE("members and regions show both sides") {
-    const json members = json::parse(starling_cli({"members", "--dir", a.directory(), "--json"}).out);
+    const json members =
+        json::parse(starling_cli({"members", "--dir", a.directory(), "--json"}).out);
     REQUIRE(members["members"].size() == 2);
-    const json regions = json::parse(starling_cli({"regions", "--dir", a.directory(), "--json"}).out);
+    const json regions =
+        json::parse(starling_cli({"regions", "--dir", a.directory(), "--json"}).out);
     double changed = 0;
     for (const json& region : regions["regions"]) changed += region["changed"].get<double>();
     CHECK(changed > 0);
@@ -94,7 +101,8 @@ TEST_CASE("two nodes join, learn from each other, survive kill -9, and end with 
     b.signal(SIGKILL);
     REQUIRE(b.wait_exit(10) == 1000 + SIGKILL);
     const auto before = a.status()["model"]["step"].get<uint64_t>();
-    REQUIRE(a.wait_until(patience_s, [&](const json& s) { return s["model"]["step"] > before + 10; }));
+    REQUIRE(
+        a.wait_until(patience_s, [&](const json& s) { return s["model"]["step"] > before + 10; }));
     b.start();
     REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["neighbours"] == 1; }));
   }
@@ -106,13 +114,17 @@ TEST_CASE("two nodes join, learn from each other, survive kill -9, and end with 
     b.start();
   }
   SUBCASE("a damaged checkpoint is refused and the one before is used") {
+    REQUIRE(starling_cli({"snapshot", "--dir", b.directory()}).exit_code == 0);
     b.signal(SIGTERM);
     REQUIRE(b.wait_exit(10) == 0);
     std::vector<std::string> files;
-    for (const auto& entry : std::filesystem::directory_iterator(b.directory() + "/checkpoints")) files.push_back(entry.path());
+    for (const auto& entry : std::filesystem::directory_iterator(b.directory() + "/checkpoints"))
+      files.push_back(entry.path());
     REQUIRE(files.size() >= 2);
     const std::string newest = *std::max_element(files.begin(), files.end());
-    std::fstream(newest, std::ios::in | std::ios::out | std::ios::binary).seekp(5000).write("damaged", 7);
+    std::fstream(newest, std::ios::in | std::ios::out | std::ios::binary)
+        .seekp(5000)
+        .write("damaged", 7);
     b.start();
     REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["neighbours"] == 1; }));
     CHECK(b.output().find("checkpoint refused") != std::string::npos);
@@ -133,13 +145,15 @@ TEST_CASE("what is taught is answered, and evaluation tells how well the model k
   RealNode a(folder / "a");
   a.start();
   REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
-  const CliResult taught = starling_cli({"teach", "--dir", a.directory(), "--json", "The cat is called", " Minka"});
+  const CliResult taught =
+      starling_cli({"teach", "--dir", a.directory(), "--json", "The cat is called", " Minka"});
   INFO(taught.err);
   REQUIRE(taught.exit_code == 0);
   CHECK(json::parse(taught.out)["learned"] == true);
   const CliResult asked = starling_cli({"ask", "--dir", a.directory(), "The cat is called"});
   CHECK(asked.out.find("Minka") != std::string::npos);
-  const CliResult evaluated = starling_cli({"eval", "--dir", a.directory(), "--json", folder.write("t.txt", sentences(0, 50))});
+  const CliResult evaluated = starling_cli(
+      {"eval", "--dir", a.directory(), "--json", folder.write("t.txt", sentences(0, 50))});
   REQUIRE(evaluated.exit_code == 0);
   CHECK(json::parse(evaluated.out)["bits_per_byte"] > 0);
   CHECK(json::parse(evaluated.out)["bytes"] == sentences(0, 50).size());
@@ -148,7 +162,8 @@ TEST_CASE("what is taught is answered, and evaluation tells how well the model k
 TEST_CASE("a directory serves one node at a time, and a restart goes on where it stopped") {
   const Folder folder;
   found(folder / "a", "anna");
-  configure(folder / "a", {{"learn.sources", "[" + folder.write("t.txt", sentences(0, 300)) + "]"}});
+  configure(folder / "a",
+            {{"learn.sources", "[" + folder.write("t.txt", sentences(0, 300)) + "]"}});
   RealNode a(folder / "a");
   a.start();
   REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["model"]["step"] > 20; }));
@@ -162,7 +177,9 @@ TEST_CASE("a directory serves one node at a time, and a restart goes on where it
   CHECK(a.status()["model"]["step"] > 20);
 }
 
-TEST_CASE("a port in use, a damaged configuration and a bad identity end the start with their code and the fix") {
+TEST_CASE(
+    "a port in use, a damaged configuration and a bad identity end the start with their code and "
+    "the fix") {
   const Folder folder;
   found(folder / "a", "anna");
   RealNode a(folder / "a");
@@ -199,8 +216,9 @@ TEST_CASE("what cannot be learned gets a clear answer and the node goes on") {
   RealNode a(folder / "a");
   a.start();
   REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
-  for (const std::string& path : {folder.write("empty.txt", ""), folder.write("binary.txt", std::string(100, '\0')),
-                                  folder / "missing.txt"}) {
+  for (const std::string& path :
+       {folder.write("empty.txt", ""), folder.write("binary.txt", std::string(100, '\0')),
+        folder / "missing.txt"}) {
     const CliResult refused = starling_cli({"learn", "--dir", a.directory(), path});
     INFO(path, refused.err);
     CHECK(refused.exit_code == 65);
