@@ -99,7 +99,7 @@ struct Parsed {
   RunOptions run;
   SetupArguments setup;
   AskArguments ask;
-  DataArguments files;
+  FeedArguments files;
   WatchArguments watch;
   bool is_check = false;
   uint64_t seed = 0;

@@ -50,8 +50,9 @@ std::string status_screen(const Cli& cli, const v1::GetStatusResponse& status) {
                         step + ", loss " + bits_text(model.has_loss(), model.loss()) + " bits, " +
                         bits_text(model.has_bits_per_byte(), model.bits_per_byte()) +
                         " bits per byte");
-  line("swarm    ", count_text(swarm.members()) + " members, " + count_text(swarm.neighbours()) +
-                        " neighbours; sent " + size_text(swarm.sent_bytes()) + ", received " +
+  line("swarm    ", count_text(swarm.members(), "member") + ", " +
+                        count_text(swarm.neighbours(), "neighbour") + "; sent " +
+                        size_text(swarm.sent_bytes()) + ", received " +
                         size_text(swarm.received_bytes()));
   line("deltas   ", count_text(swarm.published()) + " published (" +
                         number_text(swarm.bits_per_parameter(), 2) + " bits a parameter), " +
@@ -62,7 +63,7 @@ std::string status_screen(const Cli& cli, const v1::GetStatusResponse& status) {
     if (count > 0) line("         ", "refused " + count_text(count) + ": " + reason);
   }
   line("base     ",
-       swarm.base_hash().substr(0, 16) + " after " + count_text(swarm.deltas()) + " deltas");
+       swarm.base_hash().substr(0, 16) + " after " + count_text(swarm.deltas(), "delta"));
   line("uses     ", size_text(uses.memory_bytes()) + " of memory, " +
                         number_text(uses.cpu_percent(), 0) + " % of a core, " +
                         size_text(uses.disk_bytes()) + " on disk, up " +

@@ -113,7 +113,7 @@ std::vector<std::string> files_below(const std::string& folder, std::string& not
 }
 
 std::string taken_text(const v1::LearnResponse& taken) {
-  std::string text = taken.kind() == v1::DATA_KIND_PAIRS ? count_text(taken.pairs()) + " pairs"
+  std::string text = taken.kind() == v1::DATA_KIND_PAIRS ? count_text(taken.pairs(), "pair")
                                                          : size_text(taken.bytes()) + " of text";
   if (!taken.note().empty()) text += " (" + taken.note() + ")";
   return text;
@@ -165,7 +165,7 @@ Answer<Done> take_file(Cli& cli, LocalClient& client, const std::string& path, v
 
 }  // namespace
 
-ExitCode learn_verb(Cli& cli, const DataArguments& arguments) {
+ExitCode learn_verb(Cli& cli, const FeedArguments& arguments) {
   auto client = connect(cli);
   if (!client) return fail(cli, client.error());
   Intake intake;
@@ -193,7 +193,7 @@ ExitCode learn_verb(Cli& cli, const DataArguments& arguments) {
   return intake.refused.empty() ? ExitCode::ok : ExitCode::bad_data;
 }
 
-ExitCode eval_verb(Cli& cli, const DataArguments& arguments) {
+ExitCode eval_verb(Cli& cli, const FeedArguments& arguments) {
   auto client = connect(cli);
   if (!client) return fail(cli, client.error());
   const auto text = read_text_file(arguments.paths.at(0));

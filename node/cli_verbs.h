@@ -54,12 +54,12 @@ struct AskArguments {
 ExitCode ask_verb(Cli& cli, const AskArguments& arguments);
 ExitCode chat_verb(Cli& cli, const AskArguments& arguments);
 ExitCode teach_verb(Cli& cli, const std::string& prompt, const std::string& answer);
-struct DataArguments {
+struct FeedArguments {
   std::vector<std::string> paths;
   std::string kind = "auto";  // auto, text, pairs
 };
-ExitCode learn_verb(Cli& cli, const DataArguments& arguments);
-ExitCode eval_verb(Cli& cli, const DataArguments& arguments);
+ExitCode learn_verb(Cli& cli, const FeedArguments& arguments);
+ExitCode eval_verb(Cli& cli, const FeedArguments& arguments);
 
 // ---- cli_admin.cc
 ExitCode pause_verb(Cli& cli);

@@ -3,6 +3,8 @@
 #include "node/config.h"
 
 #include <unistd.h>
+#include <yaml-cpp/anchor.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -12,6 +14,7 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "node/config_keys.h"
 #include "node/nearest.h"
@@ -28,6 +31,54 @@ struct Reading {
 
 std::string at_line(const std::string& path, const YAML::Node& node) {
   return path + ":" + std::to_string(node.Mark().line + 1);
+}
+
+// Looks a document over before it is built: aliases would let a small file make a tree that is
+// large or bites its own tail, and nothing in a starling.yaml is nested deeply.
+class Survey final : public YAML::EventHandler {
+ public:
+  std::string problem;  // "" for none
+  int line = 0;         // from 1
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (++documents_ > 1)
+      note(mark, "a second document begins, or a stray character; keep one document");
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    note(mark, "aliases (*name) are not used here; write the value again");
+  }
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
+    enter(mark);
+  }
+  void OnSequenceEnd() override { --depth_; }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
+    enter(mark);
+  }
+  void OnMapEnd() override { --depth_; }
+
+ private:
+  static constexpr int depth_max = 8;
+  void note(const YAML::Mark& mark, const char* what) {
+    if (!problem.empty()) return;
+    problem = what;
+    line = mark.line + 1;
+  }
+  void enter(const YAML::Mark& mark) {
+    if (++depth_ > depth_max) note(mark, "is nested too deeply");
+  }
+  int depth_ = 0;
+  int documents_ = 0;
+};
+
+// yaml-cpp cites the text in some of its messages.
+std::string syntax_problem(const std::string& path, int line, const std::string& what) {
+  return path + ":" + std::to_string(line) + ": is not YAML: " + printable(what, 200);
 }
 
 ConfigError problem_at(const std::string& place, const std::string& subject,
@@ -179,18 +230,21 @@ Result<Reading, ConfigError> read_text(const std::string& yaml, const std::strin
   }
   Reading reading;
   try {
-    const auto documents = YAML::LoadAll(yaml);
-    if (documents.size() > 1) {
-      return Unexpected{ConfigError{at_line(path, documents[1]) +
-                                    ": a second document begins (\"---\"); keep one"}};
+    Survey survey;
+    std::istringstream stream(yaml);
+    YAML::Parser parser(stream);
+    // Two documents at most: yaml-cpp 0.7 goes on for ever at a stray comma between documents.
+    if (parser.HandleNextDocument(survey) && survey.problem.empty()) {
+      parser.HandleNextDocument(survey);
     }
-    if (!documents.empty()) {
-      if (auto done = read_document(path, documents[0], reading); !done)
-        return Unexpected{done.error()};
+    if (!survey.problem.empty()) {
+      return Unexpected{
+          ConfigError{path + ":" + std::to_string(survey.line) + ": " + survey.problem}};
     }
+    auto done = read_document(path, YAML::Load(yaml), reading);
+    if (!done) return Unexpected{done.error()};
   } catch (const YAML::Exception& error) {
-    return Unexpected{ConfigError{path + ":" + std::to_string(error.mark.line + 1) +
-                                  ": is not YAML: " + error.msg}};
+    return Unexpected{ConfigError{syntax_problem(path, error.mark.line + 1, error.msg)}};
   }
   return reading;
 }

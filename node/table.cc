@@ -68,6 +68,10 @@ std::string count_text(uint64_t count) {
   return digits;
 }
 
+std::string count_text(uint64_t count, const std::string& noun) {
+  return count_text(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
 std::string size_text(uint64_t bytes) {
   constexpr std::array units = {"B", "KiB", "MiB", "GiB", "TiB"};
   auto value = static_cast<double>(bytes);

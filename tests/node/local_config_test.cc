@@ -38,102 +38,106 @@ void write(const std::string& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
+// What is written, and what is said about it.
+const struct {
+  std::string yaml;
+  std::string message;
+} mistakes[] = {
+    {"node:\n  nmae: a\n", "starling.yaml:2: node.nmae: unknown key; did you mean node.name?"},
+    {"node:\n  name: a\n  prest: tiny\n",
+     "starling.yaml:3: node.prest: unknown key; did you mean node.seeds?"},
+    {"node:\n  threads: 2\n",
+     "starling.yaml:2: node.threads: unknown key; did you mean model.threads?"},
+    {"nod:\n  name: a\n", "starling.yaml:1: nod: unknown section; did you mean node?"},
+    {"\n\nlearning_rate: 1\n",
+     "starling.yaml:3: learning_rate: unknown section; did you mean learn.learning_rate?"},
+    {"model:\n  threads: many\n",
+     "starling.yaml:2: model.threads: must be a whole number but is \"many\""},
+    {"model:\n  threads: \"2\"\n",
+     "starling.yaml:2: model.threads: must be a whole number but is \"2\" in quotes"},
+    {"model:\n  threads: 2.5\n",
+     "starling.yaml:2: model.threads: must be a whole number but is \"2.5\""},
+    {"model:\n  threads: -3\n", "starling.yaml:2: model.threads: must be from 1 to 256 but is -3"},
+    {"model:\n  threads: 0\n", "starling.yaml:2: model.threads: must be from 1 to 256 but is 0"},
+    {"model:\n  threads: 99999999999999999999\n",
+     "starling.yaml:2: model.threads: must be from 1 to 256 but is 99999999999999999999"},
+    {"model:\n  threads:\n",
+     "starling.yaml:2: model.threads: has no value; it must be a whole number"},
+    {"model:\n  threads: [1]\n",
+     "starling.yaml:2: model.threads: must be a whole number, not a list"},
+    {"model:\n  threads: {a: 1}\n",
+     "starling.yaml:2: model.threads: must be a whole number, not a section"},
+    {"model:\n  preset: tinny\n",
+     "starling.yaml:2: model.preset: must be one of demo, tiny, small, base but is \"tinny\"; "
+     "did you mean tiny?"},
+    {"model:\n  preset:\n",
+     "starling.yaml:2: model.preset: must be one of demo, tiny, small, base but is \"\"; did you "
+     "mean demo?"},
+    {"learn:\n  replay_fraction: 1.5\n",
+     "starling.yaml:2: learn.replay_fraction: must be from 0 to 1 but is 1.5"},
+    {"learn:\n  replay_fraction: .nan\n",
+     "starling.yaml:2: learn.replay_fraction: must be a number but is \".nan\""},
+    {"learn:\n  replay_fraction: nan\n",
+     "starling.yaml:2: learn.replay_fraction: must be from 0 to 1 but is nan"},
+    {"learn:\n  minutes: 1e999\n",
+     "starling.yaml:2: learn.minutes: must be from 0 to 10000000 but is 1e999"},
+    {"learn:\n  sources: notes.txt\n",
+     "starling.yaml:2: learn.sources: must be a list, such as [\"one\", \"two\"]"},
+    {"learn:\n  sources: [[a]]\n", "starling.yaml:2: learn.sources: must be a list of texts"},
+    {"learn:\n  sources: [a, \"\"]\n",
+     "starling.yaml:2: learn.sources: must not have an empty entry"},
+    {"learn:\n  rows: 1024\n  length: 65536\n",
+     "starling.yaml:3: learn.length: times learn.rows is 67108864 bytes a step; at most 1048576 "
+     "are possible"},
+    {"swarm:\n  exchange: yes\n",
+     "starling.yaml:2: swarm.exchange: must be true or false but is \"yes\""},
+    {"node:\n  listen: here\n",
+     "starling.yaml:2: node.listen: must be host:port or [IPv6]:port, such as 192.0.2.7:7411, "
+     "but is \"here\""},
+    {"node:\n  listen: 1.2.3.4:70000\n",
+     "starling.yaml:2: node.listen: must be host:port or [IPv6]:port, such as 192.0.2.7:7411, "
+     "but is \"1.2.3.4:70000\""},
+    {"node:\n  seeds: [\"b:0\"]\n",
+     "starling.yaml:2: node.seeds: needs a port from 1 to 65535 in \"b:0\""},
+    {"node:\n  advertise: [a:1, a:2, a:3, a:4, a:5]\n",
+     "starling.yaml:2: node.advertise: has 5 entries; at most 4 are possible"},
+    {"node:\n  api: 0.0.0.0:7412\n",
+     "starling.yaml:2: node.api: must be on the loopback, such as 127.0.0.1:7412, but is "
+     "\"0.0.0.0:7412\"; leave it "
+     "empty for the unix socket"},
+    {"node:\n  api: 127.evil.example.org:7412\n",
+     "starling.yaml:2: node.api: must be on the loopback, such as 127.0.0.1:7412, but is "
+     "\"127.evil.example.org:7412\"; leave it empty for the unix socket"},
+    {"node:\n  name: \"\"\n", "starling.yaml:2: node.name: must have 1 to 64 bytes"},
+    {"node:\n  name: \"a\\nb\"\n", "starling.yaml:2: node.name: must not have control characters"},
+    {"limits:\n  hours: 25:00-06:00\n",
+     "starling.yaml:2: limits.hours: must be HH:MM-HH:MM, such as 22:00-06:00, but is "
+     "\"25:00-06:00\""},
+    {"limits:\n  hours: 22:00-22:00\n",
+     "starling.yaml:2: limits.hours: must begin and end at different times"},
+    {"node:\n  name: a\n  name: b\n", "starling.yaml:3: node.name: given twice; keep one"},
+    {"node:\n  name: a\nlog:\nnode:\n", "starling.yaml:4: node: given twice; keep one"},
+    {"node: a\n", "starling.yaml:1: node: must be a section with keys below it"},
+    {"- node\n", "starling.yaml:1: must be sections such as \"node:\" with keys below"},
+    {"node:\n  ? [a]\n  : b\n", "starling.yaml:2: node: has a key that is not a word"},
+    {"node:\n  name: a\n---\nnode:\n  name: b\n",
+     "starling.yaml:3: a second document begins, or a stray character; keep one document"},
+    {"node:\n  name: a\n  seeds: [a:1\n",
+     "starling.yaml:4: is not YAML: end of sequence flow not found"},
+    {"node:\n name: a\n   listen: b\n", "starling.yaml:3: is not YAML: illegal map value"},
+    {"node:\n  name: *a\n", "starling.yaml:2: is not YAML: the referenced anchor is not defined"},
+    {"\n!, :?c\n",
+     "starling.yaml:2: a second document begins, or a stray character; keep one document"},
+    {"node:\n  name: &a x\n  listen: *a\n",
+     "starling.yaml:3: aliases (*name) are not used here; write the value again"},
+    {"node:\n  name: [[[[[[[[a]]]]]]]]\n", "starling.yaml:2: is nested too deeply"},
+    {"node:\n  name: \xff\xfe\n",
+     "starling.yaml:2: is not UTF-8 text here; save the file as UTF-8"},
+    {"node:\n\n  name: a\x01\n", "starling.yaml:3: is not UTF-8 text here; save the file as UTF-8"},
+};
+
 TEST_CASE("each mistake in starling.yaml is named with file, line, key and what would be right") {
-  const struct {
-    std::string yaml;
-    std::string message;
-  } rows[] = {
-      {"node:\n  nmae: a\n", "starling.yaml:2: node.nmae: unknown key; did you mean node.name?"},
-      {"node:\n  name: a\n  prest: tiny\n",
-       "starling.yaml:3: node.prest: unknown key; did you mean node.seeds?"},
-      {"node:\n  threads: 2\n",
-       "starling.yaml:2: node.threads: unknown key; did you mean model.threads?"},
-      {"nod:\n  name: a\n", "starling.yaml:1: nod: unknown section; did you mean node?"},
-      {"\n\nlearning_rate: 1\n",
-       "starling.yaml:3: learning_rate: unknown section; did you mean learn.learning_rate?"},
-      {"model:\n  threads: many\n",
-       "starling.yaml:2: model.threads: must be a whole number but is \"many\""},
-      {"model:\n  threads: \"2\"\n",
-       "starling.yaml:2: model.threads: must be a whole number but is \"2\" in quotes"},
-      {"model:\n  threads: 2.5\n",
-       "starling.yaml:2: model.threads: must be a whole number but is \"2.5\""},
-      {"model:\n  threads: -3\n",
-       "starling.yaml:2: model.threads: must be from 1 to 256 but is -3"},
-      {"model:\n  threads: 0\n", "starling.yaml:2: model.threads: must be from 1 to 256 but is 0"},
-      {"model:\n  threads: 99999999999999999999\n",
-       "starling.yaml:2: model.threads: must be from 1 to 256 but is 99999999999999999999"},
-      {"model:\n  threads:\n",
-       "starling.yaml:2: model.threads: has no value; it must be a whole number"},
-      {"model:\n  threads: [1]\n",
-       "starling.yaml:2: model.threads: must be a whole number, not a list"},
-      {"model:\n  threads: {a: 1}\n",
-       "starling.yaml:2: model.threads: must be a whole number, not a section"},
-      {"model:\n  preset: tinny\n",
-       "starling.yaml:2: model.preset: must be one of demo, tiny, small, base but is \"tinny\"; "
-       "did you mean tiny?"},
-      {"model:\n  preset:\n",
-       "starling.yaml:2: model.preset: must be one of demo, tiny, small, base but is \"\"; did you "
-       "mean demo?"},
-      {"learn:\n  replay_fraction: 1.5\n",
-       "starling.yaml:2: learn.replay_fraction: must be from 0 to 1 but is 1.5"},
-      {"learn:\n  replay_fraction: .nan\n",
-       "starling.yaml:2: learn.replay_fraction: must be a number but is \".nan\""},
-      {"learn:\n  replay_fraction: nan\n",
-       "starling.yaml:2: learn.replay_fraction: must be from 0 to 1 but is nan"},
-      {"learn:\n  minutes: 1e999\n",
-       "starling.yaml:2: learn.minutes: must be from 0 to 10000000 but is 1e999"},
-      {"learn:\n  sources: notes.txt\n",
-       "starling.yaml:2: learn.sources: must be a list, such as [\"one\", \"two\"]"},
-      {"learn:\n  sources: [[a]]\n", "starling.yaml:2: learn.sources: must be a list of texts"},
-      {"learn:\n  sources: [a, \"\"]\n",
-       "starling.yaml:2: learn.sources: must not have an empty entry"},
-      {"learn:\n  rows: 1024\n  length: 65536\n",
-       "starling.yaml:3: learn.length: times learn.rows is 67108864 bytes a step; at most 1048576 "
-       "are possible"},
-      {"swarm:\n  exchange: yes\n",
-       "starling.yaml:2: swarm.exchange: must be true or false but is \"yes\""},
-      {"node:\n  listen: here\n",
-       "starling.yaml:2: node.listen: must be host:port or [IPv6]:port, such as 192.0.2.7:7411, "
-       "but is \"here\""},
-      {"node:\n  listen: 1.2.3.4:70000\n",
-       "starling.yaml:2: node.listen: must be host:port or [IPv6]:port, such as 192.0.2.7:7411, "
-       "but is \"1.2.3.4:70000\""},
-      {"node:\n  seeds: [\"b:0\"]\n",
-       "starling.yaml:2: node.seeds: needs a port from 1 to 65535 in \"b:0\""},
-      {"node:\n  advertise: [a:1, a:2, a:3, a:4, a:5]\n",
-       "starling.yaml:2: node.advertise: has 5 entries; at most 4 are possible"},
-      {"node:\n  api: 0.0.0.0:7412\n",
-       "starling.yaml:2: node.api: must be on the loopback, such as 127.0.0.1:7412, but is "
-       "\"0.0.0.0:7412\"; leave it "
-       "empty for the unix socket"},
-      {"node:\n  api: 127.evil.example.org:7412\n",
-       "starling.yaml:2: node.api: must be on the loopback, such as 127.0.0.1:7412, but is "
-       "\"127.evil.example.org:7412\"; leave it empty for the unix socket"},
-      {"node:\n  name: \"\"\n", "starling.yaml:2: node.name: must have 1 to 64 bytes"},
-      {"node:\n  name: \"a\\nb\"\n",
-       "starling.yaml:2: node.name: must not have control characters"},
-      {"limits:\n  hours: 25:00-06:00\n",
-       "starling.yaml:2: limits.hours: must be HH:MM-HH:MM, such as 22:00-06:00, but is "
-       "\"25:00-06:00\""},
-      {"limits:\n  hours: 22:00-22:00\n",
-       "starling.yaml:2: limits.hours: must begin and end at different times"},
-      {"node:\n  name: a\n  name: b\n", "starling.yaml:3: node.name: given twice; keep one"},
-      {"node:\n  name: a\nlog:\nnode:\n", "starling.yaml:4: node: given twice; keep one"},
-      {"node: a\n", "starling.yaml:1: node: must be a section with keys below it"},
-      {"- node\n", "starling.yaml:1: must be sections such as \"node:\" with keys below"},
-      {"node:\n  ? [a]\n  : b\n", "starling.yaml:2: node: has a key that is not a word"},
-      {"node:\n  name: a\n---\nnode:\n  name: b\n",
-       "starling.yaml:4: a second document begins (\"---\"); keep one"},
-      {"node:\n  name: a\n  seeds: [a:1\n",
-       "starling.yaml:4: is not YAML: end of sequence flow not found"},
-      {"node:\n name: a\n   listen: b\n", "starling.yaml:3: is not YAML: illegal map value"},
-      {"node:\n  name: *a\n", "starling.yaml:2: is not YAML: the referenced anchor is not defined"},
-      {"node:\n  name: \xff\xfe\n",
-       "starling.yaml:2: is not UTF-8 text here; save the file as UTF-8"},
-      {"node:\n\n  name: a\x01\n",
-       "starling.yaml:3: is not UTF-8 text here; save the file as UTF-8"},
-  };
-  for (const auto& row : rows) CHECK(error_of(row.yaml) == row.message);
+  for (const auto& row : mistakes) CHECK(error_of(row.yaml) == row.message);
   CHECK(error_of(std::string(config_size_max + 1, '#')) ==
         "starling.yaml:1: is larger than 256 KiB; this is no starling.yaml");
   CHECK(error_of(std::string(config_size_max, '#')) == "parsed");
