@@ -1,13 +1,13 @@
-// glibc's getaddrinfo_a looks names up on its own thread; ours waits for it with a deadline, as
-// getaddrinfo itself has none and cannot be interrupted. A lookup that outlives its deadline is
-// abandoned: its memory stays until glibc is done with it.
+// getaddrinfo has no deadline and cannot be interrupted. So each lookup has a thread of its own,
+// and the resolver's thread waits for it with a deadline. A lookup that outlives its deadline is
+// abandoned: its thread stays in a list until it ends, and the list is short.
 #include "node/resolver.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
 
-#include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -16,41 +16,8 @@ namespace starling::node {
 namespace {
 
 using Addresses = Result<std::vector<SocketAddress>, std::string>;
-constexpr long poll_ns = 100'000'000;  // how soon a stop is seen during a lookup
-constexpr size_t abandoned_max = 8;    // lookups of the whole process that outlived their deadline
-
-struct Lookup {
-  std::string host, port;
-  addrinfo hints{};
-  gaicb request{};
-  ~Lookup() {
-    if (request.ar_result != nullptr) freeaddrinfo(request.ar_result);
-  }
-};
-
-struct Abandoned {
-  std::mutex mutex;
-  std::vector<std::unique_ptr<Lookup>> lookups;
-
-  void reap() {
-    std::erase_if(lookups,
-                  [](const auto& lookup) { return gai_error(&lookup->request) != EAI_INPROGRESS; });
-  }
-  bool is_full() {
-    std::lock_guard lock(mutex);
-    reap();
-    return lookups.size() >= abandoned_max;
-  }
-  void add(std::unique_ptr<Lookup> lookup) {
-    std::lock_guard lock(mutex);
-    lookups.push_back(std::move(lookup));
-  }
-};
-// Never destroyed: glibc may still write into a lookup while the process exits.
-Abandoned& abandoned() {
-  static auto* const list = new Abandoned;
-  return *list;
-}
+using Deadline = std::chrono::steady_clock::time_point;
+constexpr size_t abandoned_max = 8;  // lookups of the whole process that outlived their deadline
 
 std::vector<SocketAddress> collect(const addrinfo* found) {
   std::vector<SocketAddress> addresses;
@@ -64,40 +31,85 @@ std::vector<SocketAddress> collect(const addrinfo* found) {
   return addresses;
 }
 
-Addresses look_up(const HostPort& at, const std::stop_token& stop) {
+Addresses look_up(const HostPort& at) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(at.host.c_str(), std::to_string(at.port).c_str(), &hints, &found);
+  if (error != 0) return Unexpected{std::string(gai_strerror(error))};
+  std::vector<SocketAddress> addresses = collect(found);
+  freeaddrinfo(found);
+  if (addresses.empty()) return Unexpected<std::string>{"it has no address"};
+  return addresses;
+}
+
+class Lookup {
+ public:
+  explicit Lookup(HostPort at) : at_(std::move(at)), thread_([this] { run(); }) {}
+
+  // None: not answered by then, or `stop` was requested.
+  std::optional<Addresses> wait_until(Deadline deadline, const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    answered_.wait_until(lock, stop, deadline, [this] { return answer_.has_value(); });
+    return answer_;
+  }
+  bool is_answered() {
+    std::lock_guard lock(mutex_);
+    return answer_.has_value();
+  }
+
+ private:
+  void run() {
+    Addresses answer = look_up(at_);
+    std::lock_guard lock(mutex_);
+    answer_ = std::move(answer);
+    answered_.notify_all();
+  }
+  const HostPort at_;
+  std::mutex mutex_;
+  std::condition_variable_any answered_;
+  std::optional<Addresses> answer_;
+  std::jthread thread_;  // last: it uses the others
+};
+
+class Abandoned {
+ public:
+  bool is_full() {
+    std::lock_guard lock(mutex_);
+    std::erase_if(lookups_, [](const auto& lookup) { return lookup->is_answered(); });
+    return lookups_.size() >= abandoned_max;
+  }
+  void add(std::unique_ptr<Lookup> lookup) {
+    std::lock_guard lock(mutex_);
+    lookups_.push_back(std::move(lookup));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Lookup>> lookups_;
+};
+// Never destroyed: the process does not wait for a name server when it exits.
+Abandoned& abandoned() {
+  static auto* const list = new Abandoned;
+  return *list;
+}
+
+Addresses look_up_in_time(const HostPort& at, const std::stop_token& stop) {
   const std::string failure = "cannot look up " + at.host + ": ";
   if (abandoned().is_full())
     return Unexpected{failure + "earlier lookups still hang; is the name server up?"};
-  auto lookup = std::make_unique<Lookup>();
-  lookup->host = at.host;
-  lookup->port = std::to_string(at.port);
-  lookup->hints.ai_family = AF_UNSPEC;
-  lookup->hints.ai_socktype = SOCK_STREAM;
-  lookup->hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV;
-  lookup->request.ar_name = lookup->host.c_str();
-  lookup->request.ar_service = lookup->port.c_str();
-  lookup->request.ar_request = &lookup->hints;
-  gaicb* list[] = {&lookup->request};
-  if (const int error = getaddrinfo_a(GAI_NOWAIT, list, 1, nullptr); error != 0) {
-    return Unexpected{failure + gai_strerror(error)};
-  }
+  auto lookup = std::make_unique<Lookup>(at);
   const auto deadline =
       std::chrono::steady_clock::now() + std::chrono::milliseconds(Resolver::lookup_timeout_ms);
-  int error = gai_error(&lookup->request);
-  while (error == EAI_INPROGRESS && !stop.stop_requested() &&
-         std::chrono::steady_clock::now() < deadline) {
-    const timespec pause{.tv_sec = 0, .tv_nsec = poll_ns};
-    gai_suspend(list, 1, &pause);
-    error = gai_error(&lookup->request);
-  }
-  if (error == EAI_INPROGRESS) {
-    if (gai_cancel(&lookup->request) != EAI_CANCELED) abandoned().add(std::move(lookup));
+  std::optional<Addresses> answer = lookup->wait_until(deadline, stop);
+  if (!answer) {
+    abandoned().add(std::move(lookup));
     return Unexpected{failure + "no answer from the name server"};
   }
-  if (error != 0) return Unexpected{failure + gai_strerror(error)};
-  std::vector<SocketAddress> addresses = collect(lookup->request.ar_result);
-  if (addresses.empty()) return Unexpected{failure + "it has no address"};
-  return addresses;
+  if (!*answer) return Unexpected{failure + answer->error()};
+  return *std::move(answer);
 }
 
 }  // namespace
@@ -127,10 +139,9 @@ void Resolver::stop() {
 }
 
 void Resolver::run(const std::stop_token& stop) {
-  while (std::optional<Question> question =
-             questions_.pop_until(std::chrono::steady_clock::time_point::max())) {
+  while (std::optional<Question> question = questions_.pop_until(Deadline::max())) {
     if (stop.stop_requested()) return;
-    Addresses addresses = look_up(question->at, stop);
+    Addresses addresses = look_up_in_time(question->at, stop);
     if (stop.stop_requested()) return;
     question->answer(std::move(addresses));
   }

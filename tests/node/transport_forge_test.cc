@@ -76,6 +76,13 @@ RawPeer child_peer(bool gzip = false) {
        .gzip = gzip});
 }
 
+// The sanitizers keep freed memory back and shadow all of it; peaks mean nothing under them.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool is_peak_meaningful = false;
+#else
+constexpr bool is_peak_meaningful = true;
+#endif
+
 // Peak resident memory in KiB since the last reset.
 void reset_peak() { put_text("/proc/self/clear_refs", "5"); }
 long peak_kib() {
@@ -192,7 +199,7 @@ TEST_CASE("a huge message is refused and costs bounded memory") {
   CHECK(child.wait());
   CHECK(attack.node.inbox->wait_for<swarm::LinkDown>());
   MESSAGE("peak memory grew by " << peak_kib() - before_kib << " KiB");
-  CHECK(peak_kib() - before_kib < (64 + 32) * 1024);
+  if (is_peak_meaningful) CHECK(peak_kib() - before_kib < (64 + 32) * 1024);
   CHECK(attack.connect().wait_linked());
 }
 
@@ -204,7 +211,7 @@ TEST_CASE("a compressed message is refused before it is unpacked") {
   Child child("child: sends a compressed bomb", attack.node.address(), pair);
   CHECK(child.wait());
   MESSAGE("peak memory grew by " << peak_kib() - before_kib << " KiB");
-  CHECK(peak_kib() - before_kib < 16 * 1024);
+  if (is_peak_meaningful) CHECK(peak_kib() - before_kib < 16 * 1024);
   CHECK(attack.node.inbox->count<swarm::ReceivedRefused>() == 0);
   CHECK(attack.node.transport->counters().received_bytes == 0);
   CHECK(attack.connect().wait_linked());
