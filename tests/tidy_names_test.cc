@@ -4,6 +4,7 @@
 #include <cctype>
 #include <filesystem>
 #include <regex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,10 +20,14 @@ using Findings = std::vector<std::string>;
 using Names = std::vector<std::string_view>;
 
 const std::string root = STARLING_SOURCE_DIR;
+const Names folders = {"model", "swarm", "proto", "node", "sim", "deploy", "tests"};
 
 bool has(const Names& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
+
+// "swarm/state.h" of "swarm/state.cc".
+std::string header_of(const std::string& path) { return path.substr(0, path.rfind('.')) + ".h"; }
 
 bool is_product(const Source& source) { return source.is_cpp() && source.folder != "tests"; }
 
@@ -78,6 +83,17 @@ std::vector<TypeName> types_of(const Source& source) {
     if (std::regex_search(source.code[i], match, alias)) types.push_back({match[1], i + 1});
   }
   return types;
+}
+
+// The text of the CMakeLists.txt in the file's folder and in those above it, up to the folder of
+// the house.
+std::string build_lists(const std::string& path) {
+  std::string text;
+  for (fs::path folder = fs::path(path).parent_path(); !folder.empty();
+       folder = folder.parent_path()) {
+    text += read_text(fs::path(root) / folder / "CMakeLists.txt");
+  }
+  return text;
 }
 
 bool names_word(const std::string& text, const std::string& word) {
@@ -159,6 +175,41 @@ TEST_CASE("the version stands in one place") {
       if (names_word(source.live[i], version))
         findings.push_back(at(source, i + 1) + source.lines[i]);
     }
+  }
+  expect_none(findings);
+}
+
+TEST_CASE("every source is built") {
+  Findings findings;
+  for (const Source& source : read_house(root)) {
+    if (!source.path.ends_with(".cc")) continue;
+    const std::string file = fs::path(source.path).filename().string();
+    if (!names_word(build_lists(source.path), file)) {
+      findings.push_back(source.path + " is in no CMakeLists.txt");
+    }
+  }
+  expect_none(findings);
+}
+
+TEST_CASE("every header is used") {
+  std::set<std::string> included;
+  for (const Source& source : read_house(root)) {
+    for (const Include& include : find_includes(source)) {
+      if (include.path != header_of(source.path)) included.insert(include.path);
+    }
+  }
+  Findings findings;
+  for (const Source& source : read_house(root)) {
+    if (source.is_header() && !included.contains(source.path)) findings.push_back(source.path);
+  }
+  expect_none(findings);
+}
+
+TEST_CASE("every folder says in its README.md what it is") {
+  Findings findings;
+  for (const std::string_view folder : folders) {
+    const fs::path path = fs::path(root) / folder / "README.md";
+    if (read_text(path).size() < 200) findings.push_back(std::string(folder) + "/README.md");
   }
   expect_none(findings);
 }

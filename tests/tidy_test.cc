@@ -20,6 +20,7 @@ using Names = std::vector<std::string_view>;
 
 constexpr size_t file_lines_max = 600;
 constexpr size_t function_lines_max = 70;
+constexpr size_t line_columns_max = 100;
 
 const std::string root = STARLING_SOURCE_DIR;
 
@@ -176,6 +177,11 @@ Findings find_banned(const Ban& ban, const Source& source) {
   return findings;
 }
 
+size_t columns(const std::string& line) {
+  return static_cast<size_t>(
+      std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
 }  // namespace
 
 TEST_CASE("the house is found and is not empty") {
@@ -254,6 +260,22 @@ TEST_CASE("no function is too long") {
     }
   }
   CHECK(count > 20);
+  expect_none(findings);
+}
+
+TEST_CASE("no line is too long, holds a tab or ends in a blank") {
+  Findings findings;
+  for (const Source& source : house()) {
+    if (!source.is_cpp()) continue;
+    for (size_t i = 0; i < source.lines.size(); ++i) {
+      const std::string& line = source.lines[i];
+      if (columns(line) > line_columns_max) {
+        findings.push_back(at(source, i + 1) + std::to_string(columns(line)) + " columns");
+      }
+      if (line.find('\t') != std::string::npos) findings.push_back(at(source, i + 1) + "a tab");
+      if (line.ends_with(' ')) findings.push_back(at(source, i + 1) + "ends in a blank");
+    }
+  }
   expect_none(findings);
 }
 
