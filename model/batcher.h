@@ -1,8 +1,9 @@
 #pragma once
-// Turns what a node has been given (texts and question/answer pairs) into batches. Pure: bytes in, batches out.
-// Texts are read as streams: each row walks on from window to window with carried state. Pairs are packed line by
-// line with the loss on answers only, rows fresh. Keeps at most `bytes_max` of samples; past that, older
-// texts are thinned at random (a reservoir balanced over sources), so that new text does not erase the old.
+// Turns what a node has been given (texts and question/answer pairs) into batches. Pure: bytes in,
+// batches out. Texts are read as streams: each row walks on from window to window with carried
+// state. Pairs are packed line by line with the loss on answers only, rows fresh. Keeps at most
+// `bytes_max` of samples; past that, older texts are thinned at random (a reservoir balanced over
+// sources), so that new text does not erase the old.
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -19,7 +20,8 @@ struct BatcherOptions {
   uint32_t rows = 8;
   uint32_t length = 256;
   uint64_t bytes_max = 32u << 20;
-  double replay_fraction = 0.5;  // share of rows from older sources while a new one is being read for the first time
+  double replay_fraction =
+      0.5;  // share of rows from older sources while a new one is being read for the first time
 };
 
 class Batcher {
@@ -28,16 +30,18 @@ class Batcher {
   ~Batcher();
   Batcher(Batcher&&) noexcept;
   Batcher& operator=(Batcher&&) noexcept;
-  // Adding an empty text or no pairs is a no-op that returns false. Texts with the same name are one source.
+  // Adding an empty text or no pairs is a no-op that returns false. Texts with the same name are
+  // one source.
   bool add_text(const std::string& name, std::span<const uint8_t> text);
   bool add_pairs(const std::string& name, std::span<const Pair> pairs);
   bool is_empty() const;
-  uint64_t bytes() const;           // held
+  uint64_t bytes() const;  // held
   uint64_t sources() const;
-  uint64_t passes() const;          // how often, on average, the held bytes have been read
+  uint64_t passes() const;  // how often, on average, the held bytes have been read
   // Requires: !is_empty().
   void next(Batch& batch);
-  // A batch of `pairs` repeated in half of the rows and replay in the rest (when there is any): for teaching.
+  // A batch of `pairs` repeated in half of the rows and replay in the rest (when there is any): for
+  // teaching.
   void next_with(std::span<const Pair> pairs, Batch& batch);
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
-// The one header that swarm/ may include from model/: how a model's flat parameter vector is divided into
-// regions, the units that are trained, compressed, counted, hosted and shown.
+// The one header that swarm/ may include from model/: how a model's flat parameter vector is
+// divided into regions, the units that are trained, compressed, counted, hosted and shown.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,7 +15,8 @@ enum class RegionKind : uint8_t {
   embedding = 0,  // token embedding (tied head) and the final norm
   mixing = 1,     // the norms and the recurrence (MCSD) of one layer
   mlp = 2,        // one MLP region of one layer with its selector row
-  selection = 3,  // per layer: mu, var and bias of the selector; moved by statistics, not by gradients
+  selection =
+      3,  // per layer: mu, var and bias of the selector; moved by statistics, not by gradients
 };
 
 // One contiguous block [offset, offset + count) of the flat parameter vector.
@@ -33,6 +34,7 @@ struct Region {
 // Regions in order of offset, without gaps; ids are 0..size-1.
 using RegionTable = std::vector<Region>;
 
-std::string region_name(const Region& region);  // "embedding", "mixing.2", "mlp.0.11", "selection.3"
+std::string region_name(
+    const Region& region);  // "embedding", "mixing.2", "mlp.0.11", "selection.3"
 
 }  // namespace starling::model

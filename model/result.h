@@ -1,6 +1,6 @@
 #pragma once
-// The value-or-error type of the whole house. Its member names are those of std::expected, so that it
-// becomes an alias once the compilers have it. Swarm sees it through model/delta.h.
+// The value-or-error type of the whole house. Its member names are those of std::expected, so that
+// it becomes an alias once the compilers have it. Swarm sees it through model/delta.h.
 #include <cassert>
 #include <utility>
 #include <variant>

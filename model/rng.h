@@ -1,6 +1,7 @@
 #pragma once
-// SplitMix64-seeded xoshiro256**: small, fast, the same everywhere. Source: Blackman and Vigna, "Scrambled linear
-// pseudorandom number generators" (2021). Randomness is an argument: nothing in model/ or swarm/ makes its own seed.
+// SplitMix64-seeded xoshiro256**: small, fast, the same everywhere. Source: Blackman and Vigna,
+// "Scrambled linear pseudorandom number generators" (2021). Randomness is an argument: nothing in
+// model/ or swarm/ makes its own seed.
 #include <array>
 #include <cassert>
 #include <cstdint>
@@ -34,7 +35,8 @@ class Rng {
   // Uniform in [0, bound). Requires: bound > 0.
   uint64_t below(uint64_t bound) {
     assert(bound > 0);
-    const uint64_t limit = (0 - bound) % bound;  // 2^64 mod bound: rejecting below it removes the bias
+    const uint64_t limit =
+        (0 - bound) % bound;  // 2^64 mod bound: rejecting below it removes the bias
     uint64_t value = next();
     while (value < limit) value = next();
     return value % bound;

@@ -112,174 +112,103 @@ std::string check_hours(const std::string& text) {
 constexpr double u32_max = std::numeric_limits<uint32_t>::max();
 constexpr double u64_max = 18446744073709551615.0;
 
-const std::array keys = {ConfigKey{"node", "name", +[](Config& c) -> auto& {return c.node.name;
-}  // namespace
-, "", "what people call this node", 0, 0, check_name
-}  // namespace starling::node
-, ConfigKey{"node", "listen", +[](Config& c) -> auto& {return c.node.listen;
+template <auto Section, auto Member>
+auto& field(Config& config) {
+  return (config.*Section).*Member;
 }
-, "host:port", "where peers connect; port 0 takes any free one", 0, 0, check_listen
-}
-, ConfigKey{"node", "advertise", +[](Config& c) -> auto& {return c.node.advertise;
-}
-, "list of host:port", "where others can reach it; empty: found from the interfaces", 0,
-    addresses_max, check_peer
-}
-, ConfigKey{"node", "seeds", +[](Config& c) -> auto& {return c.node.seeds;
-}
-, "list of host:port", "members to dial at start", 0, seeds_max, check_peer
-}
-, ConfigKey{"node", "api", +[](Config& c) -> auto& {return c.node.api;
-}
-, "host:port",
-    "the local API; empty: the unix socket api.sock; TCP only on the loopback, with api.token", 0,
-    0, check_api
-}
-, ConfigKey{"model", "preset", +[](Config& c) -> auto& {return c.model.preset;
-}
-, "", "demo (157 k parameters), tiny (1 M), small (5 M) or base (20 M)", 0, 0, check_preset
-}
-, ConfigKey{"model", "threads", +[](Config& c) -> auto& {return c.model.threads;
-}
-, "threads", "for learning", 1, 256
-}
-, ConfigKey{"model", "private_regions", +[](Config& c) -> auto& {return c.model.private_regions;
-}
-, "list of names", "region names or prefixes that are never published", 0, region_names_max,
-    check_entry
-}
-, ConfigKey{"model", "hosted_regions", +[](Config& c) -> auto& {return c.model.hosted_regions;
-}
-, "list of names", "region names or prefixes kept here; empty: all", 0, region_names_max,
-    check_entry
-}
-, ConfigKey{"learn", "sources", +[](Config& c) -> auto& {return c.learn.sources;
-}
-, "list of paths", "files or folders to learn from; .tsv lines are PROMPT<TAB>ANSWER", 0,
-    sources_max, check_entry
-}
-, ConfigKey{"learn", "replay_fraction", +[](Config& c) -> auto& {return c.learn.replay_fraction;
-}
-, "share", "of each batch that is drawn from what was seen before", 0, 1
-}
-, ConfigKey{"learn", "learning_rate", +[](Config& c) -> auto& {return c.learn.learning_rate;
-}
-, "per step", "step size of the optimiser; 0: the preset's own", 0, 1
-}
-, ConfigKey{"learn", "rows", +[](Config& c) -> auto& {return c.learn.rows;
-}
-, "sequences", "learnt from in one step", 1, 1024
-}
-, ConfigKey{"learn", "length", +[](Config& c) -> auto& {return c.learn.length;
-}
-, "bytes", "read in one sequence", 16, 65536
-}
-, ConfigKey{"learn", "steps", +[](Config& c) -> auto& {return c.learn.steps;
-}
-, "steps", "of a finite run, which cools down at its end; 0: endless", 0, 1e15
-}
-, ConfigKey{"learn", "minutes", +[](Config& c) -> auto& {return c.learn.minutes;
-}
-, "minutes", "of a finite run, which cools down at its end; 0: endless", 0, 1e7
-}
-, ConfigKey{"learn", "passes", +[](Config& c) -> auto& {return c.learn.passes;
-}
-, "passes", "over the data after which an endless node rests", 1, u32_max
-}
-, ConfigKey{"learn", "seed", +[](Config& c) -> auto& {return c.learn.seed;
-}
-, "", "decides the order in which the data is read", 0, u64_max
-}
-, ConfigKey{"learn", "memory_mib", +[](Config& c) -> auto& {return c.learn.memory_mib;
-}
-, "MiB", "of samples held for replay", 1, mib_max
-}
-, ConfigKey{"swarm", "exchange", +[](Config& c) -> auto& {return c.swarm.exchange;
-}
-, "", "false: learn alone, publish nothing, take nothing"
-}
-, ConfigKey{"swarm", "neighbours", +[](Config& c) -> auto& {return c.swarm.neighbours;
-}
-, "links", "kept up at most", 1, 1000
-}
-, ConfigKey{"swarm", "sync_interval_s", +[](Config& c) -> auto& {return c.swarm.sync_interval_s;
-}
-, "seconds", "between heartbeats, which carry what each neighbour has", 0.05, 3600
-}
-, ConfigKey{"swarm", "steps_per_exchange",
-            +[](Config& c) -> auto& {return c.swarm.steps_per_exchange;
-}
-, "steps", "of learning between two published deltas", 1, 1e6
-}
-, ConfigKey{"swarm", "outer", +[](Config& c) -> auto& {return c.swarm.outer;
-}
-, "factor", "a delta is scaled by outer / members, at most 1; lower it where deltas come late",
-    0.01, 16
-}
-, ConfigKey{"swarm", "budget_fraction", +[](Config& c) -> auto& {return c.swarm.budget_fraction;
-}
-, "share", "of the parameters in a delta at most; beyond four members 1 / members", 1e-4, 1
-}
-, ConfigKey{"swarm", "upload_kib_per_s", +[](Config& c) -> auto& {return c.swarm.upload_kib_per_s;
-}
-, "KiB/s", "sent at most; 0: no limit of our own", 0, 1e9
-}
-, ConfigKey{"swarm", "wait_for_members", +[](Config& c) -> auto& {return c.swarm.wait_for_members;
-}
-, "members", "with this one, before learning begins; 1: begin at once", 1, 1000
-}
-, ConfigKey{"swarm", "wait_s", +[](Config& c) -> auto& {return c.swarm.wait_s;
-}
-, "seconds", "to wait for them at most", 0, 86400
-}
-, ConfigKey{"serve", "answer_bytes_max", +[](Config& c) -> auto& {return c.serve.answer_bytes_max;
-}
-, "bytes", "of one answer at most", 1, 1u << 20
-}
-, ConfigKey{"serve", "requests_max", +[](Config& c) -> auto& {return c.serve.requests_max;
-}
-, "requests", "of ask, learn, teach and eval at once; more are turned away", 1, 256
-}
-, ConfigKey{"serve", "personal_share", +[](Config& c) -> auto& {return c.serve.personal_share;
-}
-, "share", "of what this node has learned and not yet sent, added to the weights that answer", 0, 2
-}
-, ConfigKey{"limits", "memory_mib", +[](Config& c) -> auto& {return c.limits.memory_mib;
-}
-, "MiB", "of memory in all", 16, mib_max
-}
-, ConfigKey{"limits", "cpu_percent", +[](Config& c) -> auto& {return c.limits.cpu_percent;
-}
-, "percent", "of one core, for learning", 1, 25600
-}
-, ConfigKey{"limits", "disk_mib", +[](Config& c) -> auto& {return c.limits.disk_mib;
-}
-, "MiB", "for log, checkpoints and data", 16, mib_max
-}
-, ConfigKey{"limits", "hours", +[](Config& c) -> auto& {return c.limits.hours;
-}
-, "HH:MM-HH:MM", "local time in which to learn; empty: always", 0, 0, check_hours
-}
-, ConfigKey{"checkpoint", "interval_s", +[](Config& c) -> auto& {return c.checkpoint.interval_s;
-}
-, "seconds", "between checkpoints", 1, 86400
-}
-, ConfigKey{"checkpoint", "kept", +[](Config& c) -> auto& {return c.checkpoint.kept;
-}
-, "files", "generations to keep", 1, 100
-}
-, ConfigKey{"log", "level", +[](Config& c) -> auto& {return c.log.level;
-}
-, "", "debug, info, warning or error", 0, 0, check_level
-}
-, ConfigKey{"log", "format", +[](Config& c) -> auto& {return c.log.format;
-}
-, "", "text (key=value) or json (one object a line)", 0, 0, check_format
-}
-,
-}
-;
 
+const std::array keys = {
+    ConfigKey{"node", "name", &field<&Config::node, &Config::Node::name>, "",
+              "what people call this node", 0, 0, check_name},
+    ConfigKey{"node", "listen", &field<&Config::node, &Config::Node::listen>, "host:port",
+              "where peers connect; port 0 takes any free one", 0, 0, check_listen},
+    ConfigKey{"node", "advertise", &field<&Config::node, &Config::Node::advertise>,
+              "list of host:port", "where others can reach it; empty: found from the interfaces", 0,
+              addresses_max, check_peer},
+    ConfigKey{"node", "seeds", &field<&Config::node, &Config::Node::seeds>, "list of host:port",
+              "members to dial at start", 0, seeds_max, check_peer},
+    ConfigKey{
+        "node", "api", &field<&Config::node, &Config::Node::api>, "host:port",
+        "the local API; empty: the unix socket api.sock; TCP only on the loopback, with api.token",
+        0, 0, check_api},
+    ConfigKey{"model", "preset", &field<&Config::model, &Config::Model::preset>, "",
+              "demo (157 k parameters), tiny (1 M), small (5 M) or base (20 M)", 0, 0,
+              check_preset},
+    ConfigKey{"model", "threads", &field<&Config::model, &Config::Model::threads>, "threads",
+              "for learning", 1, 256},
+    ConfigKey{"model", "private_regions", &field<&Config::model, &Config::Model::private_regions>,
+              "list of names", "region names or prefixes that are never published", 0,
+              region_names_max, check_entry},
+    ConfigKey{"model", "hosted_regions", &field<&Config::model, &Config::Model::hosted_regions>,
+              "list of names", "region names or prefixes kept here; empty: all", 0,
+              region_names_max, check_entry},
+    ConfigKey{"learn", "sources", &field<&Config::learn, &Config::Learn::sources>, "list of paths",
+              "files or folders to learn from; .tsv lines are PROMPT<TAB>ANSWER", 0, sources_max,
+              check_entry},
+    ConfigKey{"learn", "replay_fraction", &field<&Config::learn, &Config::Learn::replay_fraction>,
+              "share", "of each batch that is drawn from what was seen before", 0, 1},
+    ConfigKey{"learn", "learning_rate", &field<&Config::learn, &Config::Learn::learning_rate>,
+              "per step", "step size of the optimiser; 0: the preset's own", 0, 1},
+    ConfigKey{"learn", "rows", &field<&Config::learn, &Config::Learn::rows>, "sequences",
+              "learnt from in one step", 1, 1024},
+    ConfigKey{"learn", "length", &field<&Config::learn, &Config::Learn::length>, "bytes",
+              "read in one sequence", 16, 65536},
+    ConfigKey{"learn", "steps", &field<&Config::learn, &Config::Learn::steps>, "steps",
+              "of a finite run, which cools down at its end; 0: endless", 0, 1e15},
+    ConfigKey{"learn", "minutes", &field<&Config::learn, &Config::Learn::minutes>, "minutes",
+              "of a finite run, which cools down at its end; 0: endless", 0, 1e7},
+    ConfigKey{"learn", "passes", &field<&Config::learn, &Config::Learn::passes>, "passes",
+              "over the data after which an endless node rests", 1, u32_max},
+    ConfigKey{"learn", "seed", &field<&Config::learn, &Config::Learn::seed>, "",
+              "decides the order in which the data is read", 0, u64_max},
+    ConfigKey{"learn", "memory_mib", &field<&Config::learn, &Config::Learn::memory_mib>, "MiB",
+              "of samples held for replay", 1, mib_max},
+    ConfigKey{"swarm", "exchange", &field<&Config::swarm, &Config::Swarm::exchange>, "",
+              "false: learn alone, publish nothing, take nothing"},
+    ConfigKey{"swarm", "neighbours", &field<&Config::swarm, &Config::Swarm::neighbours>, "links",
+              "kept up at most", 1, 1000},
+    ConfigKey{"swarm", "sync_interval_s", &field<&Config::swarm, &Config::Swarm::sync_interval_s>,
+              "seconds", "between heartbeats, which carry what each neighbour has", 0.05, 3600},
+    ConfigKey{"swarm", "steps_per_exchange",
+              &field<&Config::swarm, &Config::Swarm::steps_per_exchange>, "steps",
+              "of learning between two published deltas", 1, 1e6},
+    ConfigKey{"swarm", "outer", &field<&Config::swarm, &Config::Swarm::outer>, "factor",
+              "a delta is scaled by outer / members, at most 1; lower it where deltas come late",
+              0.01, 16},
+    ConfigKey{"swarm", "budget_fraction", &field<&Config::swarm, &Config::Swarm::budget_fraction>,
+              "share", "of the parameters in a delta at most; beyond four members 1 / members",
+              1e-4, 1},
+    ConfigKey{"swarm", "upload_kib_per_s", &field<&Config::swarm, &Config::Swarm::upload_kib_per_s>,
+              "KiB/s", "sent at most; 0: no limit of our own", 0, 1e9},
+    ConfigKey{"swarm", "wait_for_members", &field<&Config::swarm, &Config::Swarm::wait_for_members>,
+              "members", "with this one, before learning begins; 1: begin at once", 1, 1000},
+    ConfigKey{"swarm", "wait_s", &field<&Config::swarm, &Config::Swarm::wait_s>, "seconds",
+              "to wait for them at most", 0, 86400},
+    ConfigKey{"serve", "answer_bytes_max", &field<&Config::serve, &Config::Serve::answer_bytes_max>,
+              "bytes", "of one answer at most", 1, 1u << 20},
+    ConfigKey{"serve", "requests_max", &field<&Config::serve, &Config::Serve::requests_max>,
+              "requests", "of ask, learn, teach and eval at once; more are turned away", 1, 256},
+    ConfigKey{
+        "serve", "personal_share", &field<&Config::serve, &Config::Serve::personal_share>, "share",
+        "of what this node has learned and not yet sent, added to the weights that answer", 0, 2},
+    ConfigKey{"limits", "memory_mib", &field<&Config::limits, &Config::Limits::memory_mib>, "MiB",
+              "of memory in all", 16, mib_max},
+    ConfigKey{"limits", "cpu_percent", &field<&Config::limits, &Config::Limits::cpu_percent>,
+              "percent", "of one core, for learning", 1, 25600},
+    ConfigKey{"limits", "disk_mib", &field<&Config::limits, &Config::Limits::disk_mib>, "MiB",
+              "for log, checkpoints and data", 16, mib_max},
+    ConfigKey{"limits", "hours", &field<&Config::limits, &Config::Limits::hours>, "HH:MM-HH:MM",
+              "local time in which to learn; empty: always", 0, 0, check_hours},
+    ConfigKey{"checkpoint", "interval_s",
+              &field<&Config::checkpoint, &Config::Checkpoint::interval_s>, "seconds",
+              "between checkpoints", 1, 86400},
+    ConfigKey{"checkpoint", "kept", &field<&Config::checkpoint, &Config::Checkpoint::kept>, "files",
+              "generations to keep", 1, 100},
+    ConfigKey{"log", "level", &field<&Config::log, &Config::Log::level>, "",
+              "debug, info, warning or error", 0, 0, check_level},
+    ConfigKey{"log", "format", &field<&Config::log, &Config::Log::format>, "",
+              "text (key=value) or json (one object a line)", 0, 0, check_format},
+};
 std::string number_text(double value) {
   std::array<char, 32> text{};
   const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;

@@ -1,6 +1,7 @@
 #pragma once
-// The running node as its local API sees it. Every call is safe from any thread; those that have to wait for the
-// learner or the protocol thread wait here, with a deadline. local_server.cc maps these onto gRPC and nothing else.
+// The running node as its local API sees it. Every call is safe from any thread; those that have to
+// wait for the learner or the protocol thread wait here, with a deadline. local_server.cc maps
+// these onto gRPC and nothing else.
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -17,10 +18,10 @@ namespace starling::node {
 
 struct Status {
   std::string name, id, swarm;
-  std::string state;   // starting waiting-for-peers learning serving idle paused degraded stopping
-  int64_t since_s = 0;   // Unix seconds
-  std::string reason;  // why it is in this state
-  std::string next;    // what it does next, when
+  std::string state;    // starting waiting-for-peers learning serving idle paused degraded stopping
+  int64_t since_s = 0;  // Unix seconds
+  std::string reason;   // why it is in this state
+  std::string next;     // what it does next, when
   struct {
     std::string preset;
     uint64_t parameters = 0, step = 0;
@@ -31,10 +32,11 @@ struct Status {
   struct {
     uint64_t members = 0, neighbours = 0, sent_bytes = 0, received_bytes = 0;
     uint64_t accepted = 0, held = 0, refused = 0, duplicates = 0, published = 0;
-    std::string base_hash;  // hex
-    uint64_t deltas = 0;    // applied to the base
+    std::string base_hash;                              // hex
+    uint64_t deltas = 0;                                // applied to the base
     std::map<std::string, uint64_t> refused_by_reason;  // frames, deltas and handshakes
-    double bits_per_parameter = 0;  // mean over own published frames, headers and signatures included
+    double bits_per_parameter =
+        0;  // mean over own published frames, headers and signatures included
   } swarm_state;
   struct {
     uint64_t memory_bytes = 0;  // resident
@@ -42,7 +44,7 @@ struct Status {
     uint64_t disk_bytes = 0;    // this node's directory
     uint64_t uptime_s = 0;
   } resources;
-  std::string listen;      // host:port actually bound
+  std::string listen;          // host:port actually bound
   uint64_t steps_planned = 0;  // 0: endless
   bool is_finished = false;    // a finite run has done its steps and published
   bool is_paused = false;
@@ -53,36 +55,48 @@ struct RegionRow {
   uint32_t layer = 0;
   std::string kind;
   uint64_t parameters = 0;
-  double active = 0;   // share of tokens that woke it, 0..1
-  double changed = 0;  // L2 norm of base - genesis
+  double active = 0;                // share of tokens that woke it, 0..1
+  double changed = 0;               // L2 norm of base - genesis
   uint64_t sent = 0, received = 0;  // deltas that held it
-  uint32_t hosts = 0;  // members known to host it
+  uint32_t hosts = 0;               // members known to host it
   bool is_private = false;
 };
 
 struct ProvenanceRow {
   std::string region, origin, name;
   uint64_t deltas = 0;
-  double norm = 0;        // root of the summed squares of its moves of this region
-  int64_t last_s = 0;     // Unix seconds
+  double norm = 0;     // root of the summed squares of its moves of this region
+  int64_t last_s = 0;  // Unix seconds
 };
 
 // Numbered from 1 without holes; a gap in what a watcher sees means that it was too slow.
 struct Event {
   uint64_t seq = 0;
   int64_t time_ms = 0;  // Unix
-  std::string kind;     // learned delta_sent delta_accepted delta_held delta_refused peer_joined peer_lost snapshot
-                        // rollback state_changed
+  std::string kind;     // learned delta_sent delta_accepted delta_held delta_refused peer_joined
+                     // peer_lost snapshot rollback state_changed
   std::map<std::string, std::string> fields;
 };
 
-enum class FailureKind : uint8_t { bad_data, not_found, unavailable, timeout, permission, exhausted, internal };
+enum class FailureKind : uint8_t {
+  bad_data,
+  not_found,
+  unavailable,
+  timeout,
+  permission,
+  exhausted,
+  internal
+};
 struct Failure {
   FailureKind kind = FailureKind::internal;
   std::string message;  // what, where, what to do
 };
 
-enum class DataKind : uint8_t { automatic, text, pairs };  // automatic: pairs if every line is PROMPT<TAB>ANSWER
+enum class DataKind : uint8_t {
+  automatic,
+  text,
+  pairs
+};  // automatic: pairs if every line is PROMPT<TAB>ANSWER
 
 struct LearnOutcome {
   uint64_t bytes = 0, pairs = 0;
@@ -92,7 +106,7 @@ struct LearnOutcome {
 struct TeachOutcome {
   bool learned = false;  // answers rightly now
   uint32_t steps = 0;
-  std::string answer;    // what it answers now
+  std::string answer;  // what it answers now
 };
 struct EvaluateOutcome {
   DataKind kind = DataKind::text;
@@ -119,9 +133,12 @@ class Daemon {
   virtual std::vector<Event> events(uint64_t after_seq, int64_t timeout_ms) = 0;
 
   // Calls `on_bytes` for each piece; stops early when it returns false.
-  virtual Result<Done, Failure> ask(const AskOptions& options, const std::function<bool(const std::string&)>& on_bytes) = 0;
-  virtual Result<LearnOutcome, Failure> learn(const std::string& name, DataKind kind, std::vector<uint8_t> bytes) = 0;
-  virtual Result<TeachOutcome, Failure> teach(const std::string& prompt, const std::string& answer) = 0;
+  virtual Result<Done, Failure> ask(const AskOptions& options,
+                                    const std::function<bool(const std::string&)>& on_bytes) = 0;
+  virtual Result<LearnOutcome, Failure> learn(const std::string& name, DataKind kind,
+                                              std::vector<uint8_t> bytes) = 0;
+  virtual Result<TeachOutcome, Failure> teach(const std::string& prompt,
+                                              const std::string& answer) = 0;
   virtual Result<EvaluateOutcome, Failure> evaluate(DataKind kind, std::vector<uint8_t> bytes) = 0;
 
   virtual Result<Done, Failure> pause() = 0;

@@ -200,7 +200,8 @@ void Learner::learn_one_step() {
                 std::to_string(wiring_.config.swarm.steps_per_exchange - steps_since_exchange_) +
                 " steps");
   const auto start = steady_clock::now();
-  // A node that lags behind cools with the others: its full steps would undo what they have settled.
+  // A node that lags behind cools with the others: its full steps would undo what they have
+  // settled.
   const uint64_t swarm_step = std::max(mind.step_count(), wiring_.view().median_step);
   const double rate = schedule_.learning_rate({.own_step = mind.step_count(),
                                                .swarm_step = swarm_step,

@@ -1,6 +1,6 @@
 #pragma once
-// The node's log: one line an event, key=value for people, JSON lines for machines, on stderr. Repeats of one event
-// with the same fields are counted for a minute and said once. Thread: any.
+// The node's log: one line an event, key=value for people, JSON lines for machines, on stderr.
+// Repeats of one event with the same fields are counted for a minute and said once. Thread: any.
 #include <initializer_list>
 #include <string>
 #include <utility>

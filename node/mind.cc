@@ -28,8 +28,8 @@ std::vector<uint8_t> private_flags(const model::RegionTable& table,
 }
 
 model::TrainerOptions trainer_options(const Config& config) {
-  // Late deltas make first moments harmful (prototype: .9 to .5 gains 2.5 % of the loss); alone the customary value
-  // serves.
+  // Late deltas make first moments harmful (prototype: .9 to .5 gains 2.5 % of the loss); alone the
+  // customary value serves.
   model::TrainerOptions options;
   options.beta1 = config.swarm.exchange ? 0.5f : 0.9f;
   options.threads = config.model.threads;

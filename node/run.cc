@@ -72,7 +72,8 @@ ExitCode run_node(const RunOptions& options) {
   Result<std::unique_ptr<Node>, HomeError> node = Node::start(std::move(*home), std::move(*lock));
   if (!node) return fail(node.error());
   const Home& live = (*node)->home();
-  auto server = LocalServer::start({live.paths.directory, live.config.node.api, live.config.serve.requests_max}, **node);
+  auto server = LocalServer::start(
+      {live.paths.directory, live.config.node.api, live.config.serve.requests_max}, **node);
   if (!server) return fail(server.error());
 
   log_info("running", {{"directory", options.directory}, {"listen", (*node)->status().listen}});

@@ -11,7 +11,8 @@ namespace starling::node {
 // How far a run is.
 struct Progress {
   uint64_t own_step = 0;
-  uint64_t swarm_step = 0;  // where most of the swarm is, not below own_step: a late node cools with the others
+  uint64_t swarm_step =
+      0;  // where most of the swarm is, not below own_step: a late node cools with the others
   double learned_seconds = 0;
   uint64_t passes = 0;
 };
@@ -23,7 +24,8 @@ class Schedule {
   bool is_finite() const { return steps_ > 0 || minutes_ > 0; }
   bool is_over(uint64_t step, double learned_seconds) const;
   // Warm-up over 40 steps; a finite run is constant to 60 % and then falls as a cosine to 2 %
-  // (cooling a finite run was worth more than any other knob in the prototype); an endless one cools as its data becomes familiar.
+  // (cooling a finite run was worth more than any other knob in the prototype); an endless one
+  // cools as its data becomes familiar.
   double learning_rate(const Progress& progress) const;
   bool is_rested_out(uint64_t passes) const { return !is_finite() && passes >= passes_max_; }
   bool is_allowed_at(int minute_of_day) const;

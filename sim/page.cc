@@ -9,12 +9,14 @@ namespace starling::sim {
 namespace {
 
 constexpr std::string_view style = R"(
-:root { color-scheme: light dark; --ink: #1d2330; --paper: #ffffff; --faint: #8a93a5; --line: #d5dae3;
-  --heat: #0b6e4f; --on-heat: #ffffff; --own: #c4501b; --sent: #3566b8; --received: #8fb0e6; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e7eaf0; --paper: #14171d; --faint: #8d96a8; --line: #343b48;
-  --heat: #35b98a; --on-heat: #0c1512; --own: #f2935f; --sent: #7ba6ee; --received: #3d5d94; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2rem auto;
-  max-width: 62rem; padding: 0 1rem; }
+:root { color-scheme: light dark; --ink: #1d2330; --paper: #ffffff; --faint: #8a93a5;
+  --line: #d5dae3; --heat: #0b6e4f; --on-heat: #ffffff; --own: #c4501b; --sent: #3566b8;
+  --received: #8fb0e6; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e7eaf0; --paper: #14171d;
+  --faint: #8d96a8; --line: #343b48; --heat: #35b98a; --on-heat: #0c1512; --own: #f2935f;
+  --sent: #7ba6ee; --received: #3d5d94; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  margin: 2rem auto; max-width: 62rem; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .4rem; }
 p { max-width: 46rem; } .faint { color: var(--faint); } code { font-size: .85em; }
 svg { display: block; max-width: 100%; height: auto; font: 12px system-ui, sans-serif; }

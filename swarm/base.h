@@ -1,6 +1,7 @@
 #pragma once
-// The base: genesis plus the sum of accepted deltas, int32 fixed point with LSB 2^-24. Additions are modulo 2^32, so
-// any order of additions and subtractions gives the same bits. Owned by one thread (the learner's).
+// The base: genesis plus the sum of accepted deltas, int32 fixed point with LSB 2^-24. Additions
+// are modulo 2^32, so any order of additions and subtractions gives the same bits. Owned by one
+// thread (the learner's).
 #include <span>
 #include <vector>
 

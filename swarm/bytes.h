@@ -10,10 +10,11 @@ namespace starling::swarm {
 
 using Bytes = std::vector<uint8_t>;
 using ByteView = std::span<const uint8_t>;
-using SharedBytes = std::shared_ptr<const Bytes>;  // an immutable frame, shared by queue, log and links
-using Digest = std::array<uint8_t, 32>;            // BLAKE2b-256
-using PublicKey = std::array<uint8_t, 32>;         // Ed25519
-using Signature = std::array<uint8_t, 64>;         // Ed25519
+using SharedBytes =
+    std::shared_ptr<const Bytes>;           // an immutable frame, shared by queue, log and links
+using Digest = std::array<uint8_t, 32>;     // BLAKE2b-256
+using PublicKey = std::array<uint8_t, 32>;  // Ed25519
+using Signature = std::array<uint8_t, 64>;  // Ed25519
 
 Digest blake2b(ByteView bytes);  // swarm/envelope.cc
 

@@ -1,5 +1,6 @@
 #pragma once
-// Messages to bytes and back. decode_message accepts exactly the bytes that encode_message makes, and nothing else.
+// Messages to bytes and back. decode_message accepts exactly the bytes that encode_message makes,
+// and nothing else.
 #include "swarm/message.h"
 
 namespace starling::swarm {
@@ -12,6 +13,7 @@ Result<VersionVector, DropReason> decode_version_vector(ByteView bytes);
 
 // Signs and checks a member's record.
 MemberRecord sign_record(MemberRecord record, const Signer& signer);
-bool is_authentic(const MemberRecord& record, const SwarmId& swarm);  // signature, membership, sizes
+bool is_authentic(const MemberRecord& record,
+                  const SwarmId& swarm);  // signature, membership, sizes
 
 }  // namespace starling::swarm

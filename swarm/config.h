@@ -7,22 +7,23 @@
 namespace starling::swarm {
 
 struct Config {
-  int64_t heartbeat_interval_ms = 2000;     // higher: fewer bytes, slower detection. Guess.
-  int64_t digest_delay_ms = 150;            // news of a changed vector is coalesced this long. Guess.
-  uint32_t missed_heartbeats_suspect = 4;   // Lifeguard (arXiv 1707.00788) uses 4 to 5 probe intervals
-  uint32_t missed_heartbeats_failed = 10;   // a device that trains may be silent for long
-  int64_t redial_delay_min_ms = 500;        // doubles per failure
-  int64_t redial_delay_max_ms = 30000;      // a changed address costs at most twice this
-  int64_t pull_timeout_ms = 5000;           // then the delta is asked of someone else
-  uint32_t pulls_in_flight_max = 64;        // deltas asked for and not yet here
-  int64_t origin_active_ms = 600000;        // N counts origins heard within ten minutes. Guess.
-  uint32_t members_max = 16;                // full view up to this many; more are refused with a reason
-  uint32_t reference_window = 64;           // deltas behind the reference norm, as prototyped
-  double reference_factor = 4;              // beyond this multiple a delta is held
-  double norm_max = 1e4;                    // absolute bound on a delta's norm; beyond it is refused
-  uint32_t control_per_s_max = 50;          // token bucket per peer, burst twice this
-  uint32_t deltas_per_minute_max = 240;     // per origin, burst the same
-  uint32_t held_max = 256;                  // deltas kept back; more are not taken now (and pulled again later)
+  int64_t heartbeat_interval_ms = 2000;  // higher: fewer bytes, slower detection. Guess.
+  int64_t digest_delay_ms = 150;         // news of a changed vector is coalesced this long. Guess.
+  uint32_t missed_heartbeats_suspect =
+      4;  // Lifeguard (arXiv 1707.00788) uses 4 to 5 probe intervals
+  uint32_t missed_heartbeats_failed = 10;  // a device that trains may be silent for long
+  int64_t redial_delay_min_ms = 500;       // doubles per failure
+  int64_t redial_delay_max_ms = 30000;     // a changed address costs at most twice this
+  int64_t pull_timeout_ms = 5000;          // then the delta is asked of someone else
+  uint32_t pulls_in_flight_max = 64;       // deltas asked for and not yet here
+  int64_t origin_active_ms = 600000;       // N counts origins heard within ten minutes. Guess.
+  uint32_t members_max = 16;        // full view up to this many; more are refused with a reason
+  uint32_t reference_window = 64;   // deltas behind the reference norm, as prototyped
+  double reference_factor = 4;      // beyond this multiple a delta is held
+  double norm_max = 1e4;            // absolute bound on a delta's norm; beyond it is refused
+  uint32_t control_per_s_max = 50;  // token bucket per peer, burst twice this
+  uint32_t deltas_per_minute_max = 240;  // per origin, burst the same
+  uint32_t held_max = 256;  // deltas kept back; more are not taken now (and pulled again later)
 };
 
 }  // namespace starling::swarm

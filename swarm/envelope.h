@@ -1,7 +1,8 @@
 #pragma once
-// The signed frame that every message travels in. A fixed header is signed, not the payload: the header holds the
-// payload's hash. The grammar stands on top of envelope.cc. Order of work on receipt (open): size, version and swarm,
-// signature, payload hash; semantic checks come after. Nothing of a frame is believed before open() succeeds.
+// The signed frame that every message travels in. A fixed header is signed, not the payload: the
+// header holds the payload's hash. The grammar stands on top of envelope.cc. Order of work on
+// receipt (open): size, version and swarm, signature, payload hash; semantic checks come after.
+// Nothing of a frame is believed before open() succeeds.
 #include <string>
 #include <string_view>
 
@@ -24,14 +25,15 @@ struct FrameHeader {
   uint64_t seq = 0;                       // from 1
   std::array<uint8_t, 16> fingerprint{};  // model: shape and genesis
   Digest payload_hash{};
-  uint32_t payload_size = 0;              // bytes
-  uint64_t samples = 0;                   // tokens learned since the origin's last delta; 0 in control frames
+  uint32_t payload_size = 0;  // bytes
+  uint64_t samples = 0;       // tokens learned since the origin's last delta; 0 in control frames
 };
 
 inline constexpr uint32_t payload_size_max = 16u << 20;
 extern const uint32_t header_size;  // bytes on the wire before the payload, signature included
 
-// One flat list of reasons for refusing what a peer sent; each with a stable name (drop_reason_name).
+// One flat list of reasons for refusing what a peer sent; each with a stable name
+// (drop_reason_name).
 enum class DropReason : uint8_t {
   truncated,          // shorter than its own fields say
   oversized,          // above a stated limit
@@ -67,9 +69,11 @@ class Signer {
  private:
   const uint8_t* secret_;
 };
-bool verify(std::string_view domain, ByteView message, const Signature& signature, const PublicKey& key);
+bool verify(std::string_view domain, ByteView message, const Signature& signature,
+            const PublicKey& key);
 
-// Fills origin, payload_hash and payload_size of `header`. Requires: payload within payload_size_max.
+// Fills origin, payload_hash and payload_size of `header`. Requires: payload within
+// payload_size_max.
 Bytes seal(FrameHeader header, ByteView payload, const Signer& signer);
 
 struct Opened {

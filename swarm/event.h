@@ -1,6 +1,6 @@
 #pragma once
-// The whole contract of the protocol core: what goes in, what comes out. Two drivers interpret it: node/driver and
-// sim/world. Nothing here does I/O; time and randomness are arguments.
+// The whole contract of the protocol core: what goes in, what comes out. Two drivers interpret it:
+// node/driver and sim/world. Nothing here does I/O; time and randomness are arguments.
 #include <optional>
 #include <string>
 #include <variant>
@@ -12,8 +12,10 @@
 
 namespace starling::swarm {
 
-// ---- Input -------------------------------------------------------------------------------------------------
-// A link is an authenticated two-way stream with a member; there is at most one per peer (the driver sees to it).
+// ---- Input
+// -------------------------------------------------------------------------------------------------
+// A link is an authenticated two-way stream with a member; there is at most one per peer (the
+// driver sees to it).
 struct LinkUp {
   PeerId peer;
   Membership membership;  // as proven in the handshake
@@ -53,16 +55,18 @@ struct Publish {  // the own delta, already sealed and already in the own base
   SharedBytes frame;
 };
 struct Recovered {  // start-up: what checkpoint and log on disk already hold
-  VersionVector have;  // what is in the base; what was held is left out, and pulled and judged again
+  VersionVector
+      have;  // what is in the base; what was held is left out, and pulled and judged again
   struct Entry {
     DeltaKey key;
     std::array<uint8_t, 16> hash{};  // first half of the payload hash
-    double raw_norm = 0;  // 0: not known
+    double raw_norm = 0;             // 0: not known
   };
   std::vector<Entry> stored;  // those whose frames can be served from the log
   std::vector<MemberRecord> members;
 };
-struct Forgotten {  // the log on disk dropped these (retention); they can no longer be served one by one
+struct Forgotten {  // the log on disk dropped these (retention); they can no longer be served one
+                    // by one
   std::vector<DeltaKey> keys;
 };
 struct BaseReached {  // the learner's base after applying `have`
@@ -96,11 +100,13 @@ struct Ban {  // the owner shuts a member out here, now: no link, no delta of it
 struct Leave {};
 struct Wake {};  // next_deadline() has come
 
-using Input = std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta, ReceivedRefused, Publish,
-                           Recovered, Forgotten, BaseReached, SnapshotAvailable, SnapshotInstalled, ChunkSaved,
-                           Progress, AddAddress, Ban, Leave, Wake>;
+using Input =
+    std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta, ReceivedRefused,
+                 Publish, Recovered, Forgotten, BaseReached, SnapshotAvailable, SnapshotInstalled,
+                 ChunkSaved, Progress, AddAddress, Ban, Leave, Wake>;
 
-// ---- Output ------------------------------------------------------------------------------------------------
+// ---- Output
+// ------------------------------------------------------------------------------------------------
 struct Send {
   PeerId to;
   Message message;  // the driver encodes and seals it
@@ -141,7 +147,8 @@ struct SaveChunk {
   uint32_t index = 0;
   Bytes bytes;
 };
-struct InstallSnapshot {  // all chunks are there: check the file, replace the base, replay the log's rest
+struct InstallSnapshot {  // all chunks are there: check the file, replace the base, replay the
+                          // log's rest
   SnapshotOffer offer;
 };
 struct SaveMembers {  // remember across restarts
@@ -155,7 +162,15 @@ struct Drop {
 };
 // What people and programs watch.
 struct Notice {
-  enum class Kind : uint8_t { peer_joined, peer_lost, delta_accepted, delta_held, delta_refused, equivocation, diverged };
+  enum class Kind : uint8_t {
+    peer_joined,
+    peer_lost,
+    delta_accepted,
+    delta_held,
+    delta_refused,
+    equivocation,
+    diverged
+  };
   Kind kind = Kind::peer_joined;
   PeerId peer;         // the member, or the origin of the delta
   std::string reason;  // peer_lost, delta_held, delta_refused, diverged
@@ -163,7 +178,7 @@ struct Notice {
   double norm = 0;
 };
 
-using Output = std::variant<Send, SendFrame, SendStored, SendChunk, Open, Close, Store, Deliver, SaveChunk,
-                            InstallSnapshot, SaveMembers, Drop, Notice>;
+using Output = std::variant<Send, SendFrame, SendStored, SendChunk, Open, Close, Store, Deliver,
+                            SaveChunk, InstallSnapshot, SaveMembers, Drop, Notice>;
 
 }  // namespace starling::swarm

@@ -1,5 +1,6 @@
 #pragma once
-// Time as the protocol sees it: an argument, never read. Node passes CLOCK_BOOTTIME, the simulator its own.
+// Time as the protocol sees it: an argument, never read. Node passes CLOCK_BOOTTIME, the simulator
+// its own.
 #include <cstdint>
 
 namespace starling::swarm {

@@ -1,5 +1,6 @@
 #pragma once
-// Control messages between two linked peers: the payloads of FrameKind::control. Grammar on top of codec.cc.
+// Control messages between two linked peers: the payloads of FrameKind::control. Grammar on top of
+// codec.cc.
 #include <string>
 #include <variant>
 #include <vector>
@@ -22,14 +23,15 @@ inline constexpr size_t reason_size_max = 128;
 inline constexpr size_t software_size_max = 32;
 inline constexpr size_t chunk_size_max = 256u << 10;
 
-// What a member says of itself; proven by its certificate. Higher (epoch, incarnation) replaces lower.
+// What a member says of itself; proven by its certificate. Higher (epoch, incarnation) replaces
+// lower.
 struct MemberRecord {
   Membership membership;
   std::string name;
   std::vector<std::string> addresses;  // host:port where it listens; empty: it only dials out
   uint64_t epoch = 0;
   uint64_t incarnation = 0;
-  bool left = false;  // it said goodbye
+  bool left = false;      // it said goodbye
   Signature signature{};  // by the member over all of the above
 };
 
@@ -46,16 +48,16 @@ struct Members {
   std::vector<MemberRecord> records;
 };
 
-// Every heartbeat interval, and soon after the own vector changed: the digest for anti-entropy, the heartbeat, and
-// the little that `members` and `regions` show of a peer.
+// Every heartbeat interval, and soon after the own vector changed: the digest for anti-entropy, the
+// heartbeat, and the little that `members` and `regions` show of a peer.
 struct Heartbeat {
-  uint64_t sent_ms = 0;      // sender's clock; echoed back for the round-trip time
-  uint64_t echo_ms = 0;      // the last sent_ms received on this link; 0: none
+  uint64_t sent_ms = 0;  // sender's clock; echoed back for the round-trip time
+  uint64_t echo_ms = 0;  // the last sent_ms received on this link; 0: none
   uint64_t echo_delay_ms = 0;
   uint64_t step = 0;
-  float bits_per_byte = 0;   // the sender's recent training loss; 0: unknown
-  VersionVector have;        // deltas it can tell of
-  Digest base_hash{};        // of the base at `base_count` deltas applied
+  float bits_per_byte = 0;  // the sender's recent training loss; 0: unknown
+  VersionVector have;       // deltas it can tell of
+  Digest base_hash{};       // of the base at `base_count` deltas applied
   uint64_t base_count = 0;
   bool is_learning = false;
 };
@@ -66,10 +68,10 @@ struct Pull {
 
 // Answer to a pull of deltas that are folded into a snapshot and no longer in the log.
 struct SnapshotOffer {
-  Digest hash{};        // of the base
-  Digest file_hash{};   // of the file that the chunks make up
-  uint64_t size = 0;    // bytes
-  VersionVector have;   // what it contains
+  Digest hash{};       // of the base
+  Digest file_hash{};  // of the file that the chunks make up
+  uint64_t size = 0;   // bytes
+  VersionVector have;  // what it contains
 };
 struct ChunkRequest {
   Digest file_hash{};
@@ -85,6 +87,7 @@ struct Goodbye {
   std::string reason;
 };
 
-using Message = std::variant<Hello, Members, Heartbeat, Pull, SnapshotOffer, ChunkRequest, Chunk, Goodbye>;
+using Message =
+    std::variant<Hello, Members, Heartbeat, Pull, SnapshotOffer, ChunkRequest, Chunk, Goodbye>;
 
 }  // namespace starling::swarm

@@ -1,7 +1,8 @@
 #pragma once
-// The protocol core, sans IO: `handle` takes one input at an instant and appends outputs; `next_deadline` says when
-// it wants to be woken. It holds no dense vector: deltas pass through it as signed frames, the base lives with the
-// learner. One thread owns it. Who drives it (node/driver or sim/world) it never knows.
+// The protocol core, sans IO: `handle` takes one input at an instant and appends outputs;
+// `next_deadline` says when it wants to be woken. It holds no dense vector: deltas pass through it
+// as signed frames, the base lives with the learner. One thread owns it. Who drives it (node/driver
+// or sim/world) it never knows.
 #include <array>
 #include <memory>
 #include <vector>
@@ -23,7 +24,7 @@ struct MemberView {
   MemberState state = MemberState::alive;
   bool is_self = false;
   bool is_linked = false;
-  double rtt_ms = -1;          // -1: not measured
+  double rtt_ms = -1;  // -1: not measured
   double score = 0;
   std::string software;
   uint64_t step = 0;
@@ -36,9 +37,9 @@ struct MemberView {
 };
 
 struct Counters {
-  uint64_t accepted = 0;   // deltas of others
-  uint64_t held = 0;       // now
-  uint64_t refused = 0;    // frames and deltas, all reasons but duplicate
+  uint64_t accepted = 0;  // deltas of others
+  uint64_t held = 0;      // now
+  uint64_t refused = 0;   // frames and deltas, all reasons but duplicate
   uint64_t duplicates = 0;
   uint64_t published = 0;
   std::array<uint64_t, 32> refused_by_reason{};  // index: DropReason

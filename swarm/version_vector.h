@@ -1,5 +1,6 @@
 #pragma once
-// Which deltas a node has: per stream (origin, boot epoch) a contiguous count and a bitmap of the 64 numbers beyond.
+// Which deltas a node has: per stream (origin, boot epoch) a contiguous count and a bitmap of the
+// 64 numbers beyond.
 #include <cstdint>
 #include <map>
 #include <vector>
@@ -38,7 +39,8 @@ class VersionVector {
   std::vector<DeltaKey> missing_from(const VersionVector& other, size_t count_max) const;
   uint64_t delta_count() const;
   const std::map<Stream, Seen>& streams() const { return streams_; }
-  // As read from the wire or disk. Requires: normalised by the decoder (bitmap's lowest gap rule holds).
+  // As read from the wire or disk. Requires: normalised by the decoder (bitmap's lowest gap rule
+  // holds).
   void set(const Stream& stream, const Seen& seen) { streams_[stream] = seen; }
   void merge(const VersionVector& other);
   friend bool operator==(const VersionVector&, const VersionVector&) = default;

@@ -1,4 +1,5 @@
-// What tests/purity.cmake must find: one source that asks the clock, opens a file and draws from the system's chance.
+// What tests/purity.cmake must find: one source that asks the clock, opens a file and draws from
+// the system's chance.
 #include <chrono>
 #include <fstream>
 #include <random>

@@ -1,4 +1,5 @@
-// A starling.yaml. What is accepted must come back from default_yaml; what is refused, with a place and a short reason.
+// A starling.yaml. What is accepted must come back from default_yaml; what is refused, with a place
+// and a short reason.
 #include <cassert>
 #include <string>
 

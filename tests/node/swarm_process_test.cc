@@ -60,83 +60,103 @@ bool are_equal(const RealNode& a, const RealNode& b) {
          x["swarm"]["deltas"] > 0 && x["swarm"]["base_hash"] == y["swarm"]["base_hash"];
 }
 
-bool come_together(const RealNode& a, const RealNode& b) {
-  return a.wait_until(patience_s, [&](const json&) { return are_equal(a, b); });
-}
+// Anna founds the swarm, Ben joins it; each learns a text of its own until each has taken in some
+// of the other's.
+struct Pair {
+  Pair() {
+    found(folder / "a", "anna");
+    a.start();
+    REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
+    join(folder / "b", "ben", a);
+    b.start();
+    REQUIRE(is_linked(b));
+    learn(a, sentences(0, 400));
+    learn(b, sentences(400, 800));
+    for (const RealNode* node : {&a, &b}) {
+      REQUIRE(
+          node->wait_until(patience_s, [](const json& s) { return s["swarm"]["accepted"] >= 3; }));
+    }
+  }
+
+  static bool is_linked(const RealNode& node) {
+    return node.wait_until(patience_s, [](const json& s) { return s["swarm"]["neighbours"] == 1; });
+  }
+  void learn(const RealNode& node, const std::string& text) {
+    const std::string path = folder.write("text" + std::to_string(node.pid()) + ".txt", text);
+    const CliResult learned = starling_cli({"learn", "--dir", node.directory(), path});
+    INFO(learned.err);
+    REQUIRE(learned.exit_code == 0);
+  }
+  // Stops learning on both sides; true when their bases come to the same bits within the time.
+  bool come_together(int timeout_s) {
+    for (const RealNode* node : {&a, &b}) {
+      REQUIRE(starling_cli({"pause", "--dir", node->directory()}).exit_code == 0);
+    }
+    return a.wait_until(timeout_s, [this](const json&) { return are_equal(a, b); });
+  }
+
+  Folder folder;
+  RealNode a{folder / "a"}, b{folder / "b"};
+};
 
 }  // namespace
 
-TEST_CASE("two nodes join, learn from each other, survive kill -9, and end with the same base") {
-  const Folder folder;
-  found(folder / "a", "anna");
-  RealNode a(folder / "a");
-  a.start();
-  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
-  join(folder / "b", "ben", a);
-  RealNode b(folder / "b");
-  b.start();
-  REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["neighbours"] == 1; }));
-
-  const std::string numbers = folder.write("numbers.txt", sentences(0, 400));
-  const CliResult learned = starling_cli({"learn", "--dir", a.directory(), numbers});
-  INFO(learned.err);
-  REQUIRE(learned.exit_code == 0);
-  REQUIRE(
-      starling_cli({"learn", "--dir", b.directory(), folder.write("more.txt", sentences(400, 800))})
-          .exit_code == 0);
-  REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["accepted"] >= 3; }));
-  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["swarm"]["accepted"] >= 3; }));
-
-  SUBCASE("members and regions show both sides") {
-    const json members =
-        json::parse(starling_cli({"members", "--dir", a.directory(), "--json"}).out);
-    REQUIRE(members["members"].size() == 2);
-    const json regions =
-        json::parse(starling_cli({"regions", "--dir", a.directory(), "--json"}).out);
-    double changed = 0;
-    for (const json& region : regions["regions"]) changed += region["changed"].get<double>();
-    CHECK(changed > 0);
-  }
-  SUBCASE("a killed node catches up from its checkpoint and the log") {
-    b.signal(SIGKILL);
-    REQUIRE(b.wait_exit(10) == 1000 + SIGKILL);
-    const auto before = a.status()["model"]["step"].get<uint64_t>();
-    REQUIRE(
-        a.wait_until(patience_s, [&](const json& s) { return s["model"]["step"] > before + 10; }));
-    b.start();
-    REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["neighbours"] == 1; }));
-  }
-  SUBCASE("a node that lost its log and checkpoints gets everything back from the other") {
-    b.signal(SIGTERM);
-    REQUIRE(b.wait_exit(10) == 0);
-    std::filesystem::remove_all(b.directory() + "/log");
-    std::filesystem::remove_all(b.directory() + "/checkpoints");
-    b.start();
-  }
-  SUBCASE("a damaged checkpoint is refused and the one before is used") {
-    REQUIRE(starling_cli({"snapshot", "--dir", b.directory()}).exit_code == 0);
-    b.signal(SIGTERM);
-    REQUIRE(b.wait_exit(10) == 0);
-    std::vector<std::string> files;
-    for (const auto& entry : std::filesystem::directory_iterator(b.directory() + "/checkpoints"))
-      files.push_back(entry.path());
-    REQUIRE(files.size() >= 2);
-    const std::string newest = *std::max_element(files.begin(), files.end());
-    std::fstream(newest, std::ios::in | std::ios::out | std::ios::binary)
-        .seekp(5000)
-        .write("damaged", 7);
-    b.start();
-    REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["neighbours"] == 1; }));
-    CHECK(b.output().find("checkpoint refused") != std::string::npos);
-    CHECK(b.status()["model"]["step"] > 0);
-  }
-  REQUIRE(starling_cli({"pause", "--dir", a.directory()}).exit_code == 0);
-  REQUIRE(starling_cli({"pause", "--dir", b.directory()}).exit_code == 0);
-  CHECK(come_together(a, b));
+TEST_CASE_FIXTURE(
+    Pair, "two nodes learn from each other, show it, come to the same base and stop in order") {
+  const json members = json::parse(starling_cli({"members", "--dir", a.directory(), "--json"}).out);
+  CHECK(members["members"].size() == 2);
+  const json regions = json::parse(starling_cli({"regions", "--dir", a.directory(), "--json"}).out);
+  double changed = 0;
+  for (const json& region : regions["regions"]) changed += region["changed"].get<double>();
+  CHECK(changed > 0);
+  CHECK(come_together(patience_s));
   a.signal(SIGTERM);
   b.signal(SIGTERM);
   CHECK(a.wait_exit(10) == 0);
   CHECK(b.wait_exit(10) == 0);
+}
+
+TEST_CASE_FIXTURE(
+    Pair, "a killed node does not stop the other, and catches up from its checkpoint and the log") {
+  b.signal(SIGKILL);
+  REQUIRE(b.wait_exit(10) == 1000 + SIGKILL);
+  const auto before = a.status()["model"]["step"].get<uint64_t>();
+  REQUIRE(
+      a.wait_until(patience_s, [&](const json& s) { return s["model"]["step"] > before + 10; }));
+  b.start();
+  REQUIRE(is_linked(b));
+  CHECK(come_together(15));
+}
+
+TEST_CASE_FIXTURE(
+    Pair, "a node that lost its log and its checkpoints gets everything back from the other") {
+  b.signal(SIGTERM);
+  REQUIRE(b.wait_exit(10) == 0);
+  std::filesystem::remove_all(b.directory() + "/log");
+  std::filesystem::remove_all(b.directory() + "/checkpoints");
+  b.start();
+  REQUIRE(is_linked(b));
+  CHECK(come_together(patience_s));
+}
+
+TEST_CASE_FIXTURE(Pair, "a damaged checkpoint is refused and the one before is used") {
+  REQUIRE(starling_cli({"snapshot", "--dir", b.directory()}).exit_code == 0);
+  b.signal(SIGTERM);
+  REQUIRE(b.wait_exit(10) == 0);
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(b.directory() + "/checkpoints")) {
+    files.push_back(entry.path());
+  }
+  REQUIRE(files.size() >= 2);
+  const std::string newest = *std::max_element(files.begin(), files.end());
+  std::fstream(newest, std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(5000)
+      .write("damaged", 7);
+  b.start();
+  REQUIRE(is_linked(b));
+  CHECK(b.output().find("checkpoint refused") != std::string::npos);
+  CHECK(b.status()["model"]["step"] > 0);
+  CHECK(come_together(patience_s));
 }
 
 TEST_CASE("what is taught is answered, and evaluation tells how well the model knows a text") {

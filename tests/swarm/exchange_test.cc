@@ -37,7 +37,8 @@ struct Node {
   bool accept(const Publish& publication) {
     const auto opened = open(*publication.frame, {});
     REQUIRE(opened);
-    const DeltaKey key{{peer_id_of(opened->header.origin), opened->header.epoch}, opened->header.seq};
+    const DeltaKey key{{peer_id_of(opened->header.origin), opened->header.epoch},
+                       opened->header.seq};
     return exchange.accept(key, publication.summary, opened->payload, x, 7);
   }
 
@@ -67,7 +68,8 @@ TEST_CASE("nodes that have accepted the same deltas in any order hold the same b
   for (size_t i = 0; i < nodes.size(); ++i) {
     std::vector<std::pair<size_t, Publish>> order = deltas;
     for (size_t k = order.size() - 1; k > 0; --k) std::swap(order[k], order[rng.below(k + 1)]);
-    for (const auto& [origin, publication] : order) CHECK(nodes[i].accept(publication) == (origin != i));
+    for (const auto& [origin, publication] : order)
+      CHECK(nodes[i].accept(publication) == (origin != i));
     for (const auto& [origin, publication] : order) CHECK(!nodes[i].accept(publication));
   }
   for (const Node& node : nodes) {
@@ -96,7 +98,9 @@ TEST_CASE("after publishing, the weights are the base and the rest is in the err
   CHECK(kept > 0);
 }
 
-TEST_CASE("what another node learned is added to the weights as it is to the base, and own progress stays") {
+TEST_CASE(
+    "what another node learned is added to the weights as it is to the base, and own progress "
+    "stays") {
   const model::RegionTable table = small_table();
   Rng rng(3);
   Node a(table), b(table);
