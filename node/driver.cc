@@ -84,7 +84,13 @@ void Driver::stop() {
   thread_.join();
 }
 
-bool Driver::push(swarm::Input input) { return queue_.push(Item(std::move(input))); }
+bool Driver::push(swarm::Input input) {
+  // Frames are pulled again when they are lost; a link that came or went unnoticed would stay wrong.
+  const bool is_frame = std::holds_alternative<swarm::ReceivedMessage>(input) ||
+                        std::holds_alternative<swarm::ReceivedDelta>(input) ||
+                        std::holds_alternative<swarm::ReceivedRefused>(input);
+  return queue_.push(Item(std::move(input)), is_frame ? 0 : queue_reserve);
+}
 
 swarm::SwarmView Driver::view() const {
   std::lock_guard lock(mutex_);

@@ -33,7 +33,8 @@ struct DriverWiring {
 
 class Driver {
  public:
-  static constexpr size_t queue_max = 1024;
+  static constexpr size_t queue_max = 1024;      // frames
+  static constexpr size_t queue_reserve = 4096;  // more for what does not come from the wire
 
   explicit Driver(DriverWiring wiring);
   ~Driver();

@@ -13,11 +13,12 @@ class Queue {
  public:
   explicit Queue(size_t size_max) : size_max_(size_max) {}
 
-  // False: full or closed; the item is dropped.
-  [[nodiscard]] bool push(T item) {
+  // False: full or closed; the item is dropped. `reserve`: places beyond the bound, for the few items
+  // that must not be lost to a flood of others.
+  [[nodiscard]] bool push(T item, size_t reserve = 0) {
     {
       std::lock_guard lock(mutex_);
-      if (closed_ || items_.size() >= size_max_) return false;
+      if (closed_ || items_.size() >= size_max_ + reserve) return false;
       items_.push_back(std::move(item));
     }
     ready_.notify_one();
