@@ -85,7 +85,8 @@ void Driver::stop() {
 }
 
 bool Driver::push(swarm::Input input) {
-  // Frames are pulled again when they are lost; a link that came or went unnoticed would stay wrong.
+  // Frames are pulled again when they are lost; a link that came or went unnoticed would stay
+  // wrong.
   const bool is_frame = std::holds_alternative<swarm::ReceivedMessage>(input) ||
                         std::holds_alternative<swarm::ReceivedDelta>(input) ||
                         std::holds_alternative<swarm::ReceivedRefused>(input);

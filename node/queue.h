@@ -13,8 +13,8 @@ class Queue {
  public:
   explicit Queue(size_t size_max) : size_max_(size_max) {}
 
-  // False: full or closed; the item is dropped. `reserve`: places beyond the bound, for the few items
-  // that must not be lost to a flood of others.
+  // False: full or closed; the item is dropped. `reserve`: places beyond the bound, for the few
+  // items that must not be lost to a flood of others.
   [[nodiscard]] bool push(T item, size_t reserve = 0) {
     {
       std::lock_guard lock(mutex_);
