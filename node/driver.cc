@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "node/clock.h"
+#include "node/delta_keys.h"
 #include "node/file_hash.h"
 #include "node/log.h"
 #include "swarm/codec.h"
@@ -100,14 +101,15 @@ swarm::SwarmView Driver::view() const {
 
 void Driver::offer(const swarm::SnapshotOffer& offer, const std::string& path) {
   const bool taken = queue_.push(Item([this, offer, path] {
-    snapshot_files_[offer.file_hash] = path;
-    snapshot_order_.push_back(offer.file_hash);
-    if (snapshot_order_.size() > offered_snapshots_max) {
-      snapshot_files_.erase(snapshot_order_.front());
-      snapshot_order_.erase(snapshot_order_.begin());
-    }
-    handle(swarm::SnapshotAvailable{offer});
-  }));
+                                   snapshot_files_[offer.file_hash] = path;
+                                   snapshot_order_.push_back(offer.file_hash);
+                                   if (snapshot_order_.size() > offered_snapshots_max) {
+                                     snapshot_files_.erase(snapshot_order_.front());
+                                     snapshot_order_.erase(snapshot_order_.begin());
+                                   }
+                                   handle(swarm::SnapshotAvailable{offer});
+                                 }),
+                                 queue_reserve);
   if (!taken)
     log_warning("snapshot not offered", {{"reason", "the protocol thread does not keep up"}});
 }
@@ -119,7 +121,7 @@ std::optional<Driver::Report> Driver::report(std::chrono::milliseconds timeout) 
     const swarm::Instant now = boot_now();
     promise->set_value({state_->members(now), state_->counters(), state_->view(now)});
   };
-  if (!queue_.push(Item(std::move(query)))) return std::nullopt;
+  if (!queue_.push(Item(std::move(query)), queue_reserve)) return std::nullopt;
   if (future.wait_for(timeout) != std::future_status::ready) return std::nullopt;
   return future.get();
 }
@@ -165,10 +167,14 @@ void Driver::act(swarm::Output& output) {
                  [&](swarm::Close& close) { transport_->close(close.peer, close.reason); },
                  [&](swarm::Store& store) {
                    const auto stored = wiring_.log->append(store.key, *store.frame);
-                   if (!stored) log_error("delta not stored", {{"error", stored.error()}});
+                   if (stored) return;
+                   not_stored_ = store.key;
+                   log_error("delta not stored", {{"error", stored.error()}});
                  },
                  [&](swarm::Deliver& delivery) {
-                   if (!learner_->deliver(std::move(delivery))) {
+                   if (held_.erase(delivery.key) > 0) wiring_.db->set("held", encode_keys(held_));
+                   const bool is_in_log = !(not_stored_ && *not_stored_ == delivery.key);
+                   if (!learner_->deliver(std::move(delivery), is_in_log)) {
                      log_error("learner stuck",
                                {{"effect", "a delta waits in the log until the next start"}});
                    }
@@ -255,6 +261,10 @@ void Driver::install(const swarm::InstallSnapshot& request) {
 }
 
 void Driver::notice(const swarm::Notice& said) {
+  if (said.kind == swarm::Notice::Kind::delta_held && said.key) {
+    held_.insert(*said.key);  // in the log, but not to be replayed from it: it is judged anew
+    wiring_.db->set("held", encode_keys(held_));
+  }
   std::map<std::string, std::string> fields{{"peer", swarm::short_string(said.peer)}};
   std::string reason = said.reason;
   if (said.kind == swarm::Notice::Kind::equivocation && reason.empty()) reason = "equivocation";

@@ -8,6 +8,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <thread>
 #include <variant>
 
@@ -81,6 +83,8 @@ class Driver {
   Learner* learner_ = nullptr;
   Queue<Item> queue_{queue_max};
   uint64_t control_seq_ = 0;
+  std::set<swarm::DeltaKey> held_;             // at most the protocol's held_max
+  std::optional<swarm::DeltaKey> not_stored_;  // the last one that the log would not take
   std::vector<swarm::Output> outbox_;
   std::map<swarm::Digest, std::string> snapshot_files_;  // offered, by file hash; at most 3
   std::vector<swarm::Digest> snapshot_order_;

@@ -52,15 +52,16 @@ void Learner::start() {
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
-void Learner::stop() {
-  if (!thread_.joinable()) return;
+bool Learner::stop() {
+  if (!thread_.joinable()) return is_saved_;
   thread_.request_stop();
   queue_.close();
   thread_.join();
+  return is_saved_;
 }
 
-bool Learner::deliver(swarm::Deliver delivery) {
-  if (queue_.size() > queue_frames_max) delivery.frame = nullptr;  // it is in the log
+bool Learner::deliver(swarm::Deliver delivery, bool is_in_log) {
+  if (is_in_log && queue_.size() > queue_frames_max) delivery.frame = nullptr;
   return queue_.push(std::move(delivery));
 }
 
@@ -77,6 +78,7 @@ void Learner::run(const std::stop_token& stop) {
   // Per thread on Linux: the threads that answer keep their priority.
   setpriority(PRIO_PROCESS, 0, learner_nice);
   started_ = saved_ = steady_clock::now();
+  if (!is_log_complete()) offer_snapshot();  // a newcomer could not be served from the log alone
   while (!stop.stop_requested()) {
     while (std::optional<Command> command = queue_.try_pop()) execute(std::move(*command));
     after_commands();
@@ -99,8 +101,15 @@ void Learner::run(const std::stop_token& stop) {
   }
   set_state("stopping", "asked to stop", "a last checkpoint, then the end");
   while (std::optional<Command> command = queue_.try_pop()) execute(std::move(*command));
-  if (const auto saved = save(); !saved)
-    log_error("checkpoint", {{"error", saved.error().message}});
+  const auto saved = save();
+  is_saved_ = saved.has_value();
+  if (!saved) log_error("checkpoint", {{"error", saved.error().message}});
+}
+
+bool Learner::is_log_complete() const {
+  swarm::VersionVector logged;
+  for (const DeltaStore::Entry& entry : wiring_.log->entries()) logged.insert(entry.key);
+  return logged.missing_from(wiring_.mind->exchange().applied(), 1).empty();
 }
 
 void Learner::execute(Command command) {
@@ -138,6 +147,24 @@ bool Learner::apply_stored(const swarm::DeltaKey& key) {
   return applied;
 }
 
+// Puts a snapshot in place of the base and adds again what the old base held beyond it. Refused,
+// with the reason, when something of that is in the log no more: it would be lost.
+std::string Learner::take_over(std::vector<int32_t> values, const swarm::VersionVector& held) {
+  Mind& mind = *wiring_.mind;
+  const swarm::VersionVector before = mind.exchange().applied();
+  swarm::VersionVector after = held;
+  std::vector<swarm::DeltaKey> again;
+  for (const DeltaStore::Entry& entry : wiring_.log->entries()) {
+    if (!before.contains(entry.key) || held.contains(entry.key)) continue;
+    after.insert(entry.key);
+    again.push_back(entry.key);
+  }
+  if (!after.missing_from(before, 1).empty()) return "it lacks deltas that our log no longer holds";
+  mind.replace_base(std::move(values), held);
+  for (const swarm::DeltaKey& key : again) apply_stored(key);
+  return "";
+}
+
 void Learner::install_now(const Install& install) {
   Mind& mind = *wiring_.mind;
   std::string failure;
@@ -148,12 +175,9 @@ void Learner::install_now(const Install& install) {
     if (!base) {
       failure = base.error();
     } else {
-      const swarm::VersionVector before = mind.exchange().applied();
-      mind.replace_base(std::move(base->first), base->second);
-      // What was in the old base and is not in the snapshot goes on top again.
-      for (const DeltaStore::Entry& entry : wiring_.log->entries()) {
-        if (before.contains(entry.key)) apply_stored(entry.key);
-      }
+      failure = take_over(std::move(base->first), base->second);
+    }
+    if (failure.empty()) {
       ++change_;
       ++base_change_;
     }
@@ -192,6 +216,14 @@ std::string Learner::why_not_learning(std::string& state) const {
   return {};
 }
 
+bool Learner::is_over() const {
+  const Mind& mind = *wiring_.mind;
+  if (!wiring_.config.swarm.exchange || !schedule_.has_steps()) {
+    return schedule_.is_over(mind.step_count(), mind.learned_seconds());
+  }
+  return schedule_.is_over_in_swarm(mind.step_count(), wiring_.view().median_step);
+}
+
 void Learner::learn_one_step() {
   has_waited_ = true;
   Mind& mind = *wiring_.mind;
@@ -201,9 +233,11 @@ void Learner::learn_one_step() {
                 " steps");
   const auto start = steady_clock::now();
   // A node that lags behind cools with the others: its full steps would undo what they have
-  // settled.
-  const uint64_t swarm_step = std::max(mind.step_count(), wiring_.view().median_step);
-  const double rate = schedule_.learning_rate({.own_step = mind.step_count(),
+  // settled. One that is new among old ones has its own run before it.
+  const uint64_t own_step = mind.step_count(), median_step = wiring_.view().median_step;
+  const uint64_t swarm_step =
+      own_step >= median_step / 2 ? std::max(own_step, median_step) : own_step;
+  const double rate = schedule_.learning_rate({.own_step = own_step,
                                                .swarm_step = swarm_step,
                                                .learned_seconds = mind.learned_seconds(),
                                                .passes = mind.passes()});
@@ -226,7 +260,7 @@ void Learner::learn_one_step() {
     rest_until_ = steady_clock::now() + std::chrono::duration_cast<steady_clock::duration>(
                                             std::chrono::duration<double>(rest));
   }
-  if (schedule_.is_over(mind.step_count(), mind.learned_seconds())) finish();
+  if (is_over()) finish();
 }
 
 // What the configured upload rate leaves for one delta: it goes to every neighbour once. 0: no
@@ -350,19 +384,38 @@ Result<std::string, Failure> Learner::go_back() {
   for (size_t i = 1; i < paths.size(); ++i) {
     const Result<LoadedCheckpoint, std::string> file = wiring_.checkpoints->load(paths[i]);
     if (!file) continue;
-    if (const Result<Done, std::string> restored = wiring_.mind->restore(file->sections); !restored)
-      continue;
-    for (const DeltaStore::Entry& entry : wiring_.log->entries()) apply_stored(entry.key);
+    // The base is the swarm's and stays; only what this node made of it goes back.
+    const swarm::Exchange& exchange = wiring_.mind->exchange();
+    const std::span<const int32_t> values = exchange.base().values();
+    std::vector<int32_t> base(values.begin(), values.end());
+    const swarm::VersionVector applied = exchange.applied();
+    if (const auto restored = wiring_.mind->restore(file->sections); !restored) continue;
+    wiring_.mind->replace_base(std::move(base), applied);
+    finished_ = schedule_.is_finite() &&
+                schedule_.is_over(wiring_.mind->step_count(), wiring_.mind->learned_seconds());
     ++change_;
     ++base_change_;
     steps_since_exchange_ = 0;
     failed_steps_ = 0;
     trouble_.clear();
+    if (const auto saved = save(); !saved) return Unexpected{saved.error()};
     wiring_.events->add("rollback", {{"file", paths[i]}, {"step", std::to_string(file->step)}});
     return paths[i];
   }
   return Unexpected{
       Failure{FailureKind::not_found, "there is no earlier checkpoint to go back to"}};
+}
+
+std::optional<Result<TeachOutcome, Failure>> Learner::teach(const model::Pair& pair,
+                                                            uint32_t steps_max,
+                                                            milliseconds timeout) {
+  const auto should_stop = [stop = thread_.get_stop_token()] { return stop.stop_requested(); };
+  return call(
+      [this, pair, steps_max, should_stop](Mind& mind) {
+        ++change_;
+        return mind.teach(pair, steps_max, should_stop);
+      },
+      timeout);
 }
 
 bool Learner::set_paused(bool paused, milliseconds timeout) {
@@ -407,7 +460,9 @@ void Learner::set_state(const std::string& state, const std::string& reason,
   {
     std::lock_guard lock(mutex_);
     before = report_.state;
-    report_.reason = reason;
+    report_.reason = trouble_.empty() || reason == trouble_ ? reason
+                     : reason.empty()                       ? trouble_
+                                                            : reason + "; trouble: " + trouble_;
     report_.next = next;
     if (before == state) return;
     report_.state = state;

@@ -3,6 +3,7 @@
 // delivers between two steps, and writes checkpoints. Nobody waits for it to train: what others ask
 // of it is a task in its queue, done before the next step; serving reads the snapshots that it
 // publishes. Thread: every public function is safe from any thread.
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <future>
@@ -61,33 +62,41 @@ class Learner {
   explicit Learner(LearnerWiring wiring);
   ~Learner();
   void start();
-  // Finishes the step, writes a last checkpoint, joins.
-  void stop();
+  // Finishes the step, writes a last checkpoint, joins. False: that checkpoint failed.
+  bool stop();
 
-  bool deliver(swarm::Deliver delivery);  // false: the queue is full
+  // False: the queue is full. `is_in_log`: its frame can be read back later.
+  bool deliver(swarm::Deliver delivery, bool is_in_log);
   bool install(const swarm::SnapshotOffer& offer, const std::string& path);
   LearnerReport report() const;
 
   // Runs `task` on the learner's thread between two steps. None: it did not get to it before the
-  // deadline.
+  // deadline; then it never will.
   template <typename F>
   auto call(F task, std::chrono::milliseconds timeout)
       -> std::optional<std::invoke_result_t<F, Mind&>> {
     using R = std::invoke_result_t<F, Mind&>;
-    auto promise = std::make_shared<std::promise<R>>();
-    std::future<R> future = promise->get_future();
-    if (!queue_.push(Task(
-            [promise, task = std::move(task)](Mind& mind) { promise->set_value(task(mind)); }))) {
-      return std::nullopt;
-    }
-    if (future.wait_for(timeout) != std::future_status::ready) return std::nullopt;
-    return future.get();
+    struct Shared {
+      std::promise<R> promise;
+      std::atomic<bool> is_claimed = false;  // by the learner, which runs it, or by us, who gave up
+    };
+    auto shared = std::make_shared<Shared>();
+    std::future<R> future = shared->promise.get_future();
+    const bool is_queued = queue_.push(Task([shared, task = std::move(task)](Mind& mind) {
+      if (!shared->is_claimed.exchange(true)) shared->promise.set_value(task(mind));
+    }));
+    if (!is_queued) return std::nullopt;
+    if (future.wait_for(timeout) == std::future_status::ready) return future.get();
+    if (!shared->is_claimed.exchange(true)) return std::nullopt;
+    return future.get();  // it has begun: what it changes must be known to the caller
   }
 
   // An immutable copy of the weights. `is_exact`: as of now; otherwise a published one may serve
   // that is at most one exchange or a few seconds old. Null: the learner did not get to it in time.
   std::shared_ptr<const model::Snapshot> snapshot(bool is_exact, std::chrono::milliseconds timeout);
 
+  std::optional<Result<TeachOutcome, Failure>> teach(const model::Pair& pair, uint32_t steps_max,
+                                                     std::chrono::milliseconds timeout);
   bool set_paused(bool paused, std::chrono::milliseconds timeout);
   std::optional<Result<std::string, Failure>> write_checkpoint(std::chrono::milliseconds timeout);
   std::optional<Result<std::string, Failure>> roll_back(std::chrono::milliseconds timeout);
@@ -103,9 +112,12 @@ class Learner {
   void run(const std::stop_token& stop);
   void execute(Command command);
   void take_in(swarm::Deliver& delivery);
+  std::string take_over(std::vector<int32_t> values, const swarm::VersionVector& held);
+  bool is_log_complete() const;
   void install_now(const Install& install);
   bool apply_stored(const swarm::DeltaKey& key);
   std::string why_not_learning(std::string& state) const;
+  bool is_over() const;
   void learn_one_step();
   uint64_t payload_bytes_max(const swarm::SwarmView& view);
   void exchange();
@@ -132,6 +144,7 @@ class Learner {
   uint32_t failed_steps_ = 0;
   bool paused_ = false;
   bool finished_ = false;
+  bool is_saved_ = true;     // the last checkpoint went well
   bool has_waited_ = false;  // for members, once
   std::string trouble_;      // why the state is degraded; empty: it is not
   std::chrono::steady_clock::time_point started_, exchanged_, saved_, announced_at_, rest_until_;

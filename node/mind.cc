@@ -153,7 +153,8 @@ void Mind::replace_base(std::vector<int32_t> values, const swarm::VersionVector&
   exchange_.replace_base(std::move(values), applied, trainer_.parameters());
 }
 
-Result<TeachOutcome, Failure> Mind::teach(const model::Pair& pair, uint32_t steps_max) {
+Result<TeachOutcome, Failure> Mind::teach(const model::Pair& pair, uint32_t steps_max,
+                                          const std::function<bool()>& should_stop) {
   // One right answer may be luck that the next replay step undoes: it has to hold twice in a row.
   constexpr uint32_t rights_needed = 2;
   const double configured = options_.config.learn.learning_rate;
@@ -165,7 +166,7 @@ Result<TeachOutcome, Failure> Mind::teach(const model::Pair& pair, uint32_t step
   const std::span<const model::Pair> pairs(&pair, 1);
   for (;;) {
     rights = model::score_pairs(*snapshot(), pairs).exact_match == 1 ? rights + 1 : 0;
-    if (rights == rights_needed || outcome.steps == steps_max) break;
+    if (rights == rights_needed || outcome.steps == steps_max || should_stop()) break;
     batcher_.next_with(pairs, batch_);
     const auto report = trainer_.step(batch_, static_cast<float>(rate));
     if (!report)
@@ -190,6 +191,8 @@ std::shared_ptr<const model::Snapshot> Mind::snapshot() const {
   return std::make_shared<const model::Snapshot>(
       model::Snapshot{options_.shape, std::move(served), trainer_.steps()});
 }
+
+void Mind::forget_unsent() { exchange_.forget_unsent(trainer_.parameters()); }
 
 void Mind::rest() { trainer_.release_scratch(); }
 

@@ -2,6 +2,7 @@
 // What the node knows and how it changes: the trainer with its weights, the batches it learns from,
 // and this node's part in the swarm's sum. No threads, no files, no queues: the learner (learner.h)
 // owns one and calls it.
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -67,7 +68,13 @@ class Mind {
   void replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied);
 
   // Steps on the pair, with replay, until greedy decoding answers rightly or steps_max is reached.
-  Result<TeachOutcome, Failure> teach(const model::Pair& pair, uint32_t steps_max);
+  Result<TeachOutcome, Failure> teach(const model::Pair& pair, uint32_t steps_max,
+                                      const std::function<bool()>& should_stop);
+
+  // After own deltas were replayed from the log: what had been unsent when the checkpoint was
+  // written is in them, and would be sent twice.
+  void forget_unsent();
+  void set_epoch(uint64_t epoch) { options_.epoch = epoch; }  // before the first publication
 
   std::shared_ptr<const model::Snapshot> snapshot() const;
   std::vector<model::Section> sections();  // borrowed until the next change

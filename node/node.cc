@@ -113,7 +113,7 @@ std::vector<RegionRow> Node::regions() {
 
 std::vector<ProvenanceRow> Node::provenance(const std::string& region) {
   auto rows = learner_->call(
-      [&region](Mind& mind) {
+      [region](Mind& mind) {
         std::vector<ProvenanceRow> found;
         for (const auto& [key, influence] : mind.exchange().influence()) {
           const std::string name = model::region_name(mind.regions()[key.first]);
@@ -206,8 +206,7 @@ Result<TeachOutcome, Failure> Node::teach(const std::string& prompt, const std::
                     std::to_string(home_.config.learn.length) + " bytes)");
   }
   const model::Pair pair{prompt, answer};
-  auto taught = learner_->call([pair](Mind& mind) { return mind.teach(pair, teach_steps_max); },
-                               teach_timeout);
+  auto taught = learner_->teach(pair, teach_steps_max, teach_timeout);
   if (!taught) return busy("teach");
   if (!*taught) return Unexpected{taught->error()};
   TeachOutcome outcome = **taught;

@@ -18,7 +18,8 @@ class Node : public Daemon {
   // Errors carry the exit code that `starling run` ends with.
   static Result<std::unique_ptr<Node>, HomeError> start(Home home, HomeLock lock);
   ~Node() override;
-  void stop();
+  // False: the last checkpoint could not be written (the log says why).
+  bool stop();
   bool is_leaving() const { return is_leaving_; }
   const Home& home() const { return home_; }
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "node/clock.h"
+#include "node/delta_keys.h"
 #include "node/log.h"
 #include "node/node.h"
 #include "node/resources.h"
@@ -117,18 +118,20 @@ Result<Done, HomeError> Node::open_stores() {
   }
   for (const std::string& report : reports) note_trouble(report);
 
+  const MindOptions options{home_.config, shape_, fingerprint_, home_.swarm, 0};
+  mind_ = std::make_unique<Mind>(options, model::genesis(shape_, genesis_seed));
+  recover_mind();
   // The epoch must rise above every one this identity has used, even if state.db was lost.
   uint64_t used = 0;
-  for (const DeltaStore::Entry& entry : log_->entries()) {
-    if (entry.key.stream.origin == home_.identity.id())
-      used = std::max(used, entry.key.stream.epoch);
-  }
+  const auto note = [&](const swarm::Stream& stream) {
+    if (stream.origin == home_.identity.id()) used = std::max(used, stream.epoch);
+  };
+  for (const DeltaStore::Entry& entry : log_->entries()) note(entry.key.stream);
+  for (const auto& [stream, seen] : mind_->exchange().applied().streams()) note(stream);
   const Result<uint64_t, std::string> epoch = db_->next_epoch(used);
   if (!epoch) return fail(ExitCode::cannot_create, epoch.error());
   epoch_ = *epoch;
-  const MindOptions options{home_.config, shape_, fingerprint_, home_.swarm, epoch_};
-  mind_ = std::make_unique<Mind>(options, model::genesis(shape_, genesis_seed));
-  recover_mind();
+  mind_->set_epoch(epoch_);
   return Done{};
 }
 
@@ -149,12 +152,19 @@ void Node::recover_mind() {
     note_trouble("checkpoint refused, the one before is used: " + failure);
     events_.add("rollback", {{"file", path}, {"reason", failure}});
   }
+  // What was held when the node ended is in the log too, but is judged anew when it is pulled.
+  const std::set<swarm::DeltaKey> held = decode_keys(db_->get("held").value_or(""));
   uint64_t replayed = 0;
+  bool is_own_replayed = false;
   for (const DeltaStore::Entry& entry : log_->entries()) {
-    if (mind_->exchange().applied().contains(entry.key)) continue;
+    if (mind_->exchange().applied().contains(entry.key) || held.contains(entry.key)) continue;
     const Result<swarm::Bytes, std::string> frame = log_->read(entry.key);
-    if (frame && mind_->accept_frame(entry.key, *frame, unix_s())) ++replayed;
+    if (!frame || !mind_->accept_frame(entry.key, *frame, unix_s())) continue;
+    ++replayed;
+    is_own_replayed = is_own_replayed || entry.key.stream.origin == home_.identity.id();
   }
+  if (is_own_replayed) mind_->forget_unsent();
+  db_->set("held", "");
   if (replayed > 0) log_info("log replayed", {{"deltas", std::to_string(replayed)}});
 }
 
@@ -283,9 +293,9 @@ swarm::StateOptions Node::state_options() const {
           swarm::sign_record(std::move(self), home_.identity.signer()), STARLING_VERSION};
 }
 
-void Node::stop() {
-  if (is_stopped_.exchange(true)) return;
-  if (learner_) learner_->stop();
+bool Node::stop() {
+  if (is_stopped_.exchange(true)) return true;
+  const bool is_saved = !learner_ || learner_->stop();
   if (driver_) {
     // The goodbye travels on the links that are about to be closed: give it a moment, no more.
     (void)driver_->push(swarm::Leave{});
@@ -299,6 +309,7 @@ void Node::stop() {
   if (transport_) transport_->stop();
   events_.close();
   if (log_) log_->sync();
+  return is_saved;
 }
 
 }  // namespace starling::node

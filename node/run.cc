@@ -84,9 +84,9 @@ ExitCode run_node(const RunOptions& options) {
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-  (*node)->stop();
+  const bool is_saved = (*node)->stop();
   server->reset();
-  return ExitCode::ok;
+  return is_saved ? ExitCode::ok : ExitCode::failed;
 }
 
 }  // namespace starling::node

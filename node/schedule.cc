@@ -46,6 +46,14 @@ bool Schedule::is_over(uint64_t step, double learned_seconds) const {
   return (steps_ > 0 && step >= steps_) || (minutes_ > 0 && learned_seconds >= minutes_ * 60);
 }
 
+bool Schedule::is_over_in_swarm(uint64_t own_step, uint64_t median_step) const {
+  const bool have_most_made_theirs = median_step >= steps_;
+  if (own_step >= steps_) {
+    return median_step == 0 || have_most_made_theirs || own_step >= steps_ + steps_ / 20;
+  }
+  return have_most_made_theirs && own_step >= steps_ - steps_ / 4;
+}
+
 double Schedule::learning_rate(const Progress& progress) const {
   double factor = std::min(1.0, static_cast<double>(progress.own_step + 1) / warm_up_steps);
   if (!is_finite())

@@ -23,6 +23,12 @@ class Schedule {
 
   bool is_finite() const { return steps_ > 0 || minutes_ > 0; }
   bool is_over(uint64_t step, double learned_seconds) const;
+  // In a swarm a run of steps ends for all at about one time: a delta that the others no longer
+  // answer pulls the model towards its own data alone. So who is ahead goes on (at the cooled rate)
+  // until most have made their steps, by a twentieth at most, and who lags a little ends with them.
+  // `median_step`: of the other members that are alive; 0: there is none.
+  bool is_over_in_swarm(uint64_t own_step, uint64_t median_step) const;
+  bool has_steps() const { return steps_ > 0; }
   // Warm-up over 40 steps; a finite run is constant to 60 % and then falls as a cosine to 2 %
   // (cooling a finite run was worth more than any other knob in the prototype); an endless one
   // cools as its data becomes familiar.

@@ -80,9 +80,10 @@ Result<Report, Failure> run_both(const Plan& plan, const Places& places,
     if (!matrix) return Unexpected{matrix.error()};
     report.alone = std::move(*matrix);
     for (const Series& series : phase.series()) report.series.push_back(series);
-    // As many steps in the swarm as each has made alone.
-    const std::vector<NodeStatus> statuses = phase.statuses();
-    for (size_t i = 0; i < statuses.size(); ++i) swarm.steps[i] = statuses[i].step;
+    // As many steps in the swarm as the slowest has made alone: a finite run has one end for all.
+    uint64_t steps = UINT64_MAX;
+    for (const NodeStatus& status : phase.statuses()) steps = std::min(steps, status.step);
+    swarm.steps.assign(plan.nodes.size(), steps);
   }
   swarm.name = "swarm";
   swarm.title = "swarm (2 of 2)";

@@ -99,6 +99,16 @@ void Exchange::replace_base(std::vector<int32_t> values, const VersionVector& ap
   applied_ = applied;
 }
 
+void Exchange::forget_unsent(std::span<float> x) {
+  for (const model::Region& region : *table_) {
+    if (is_set(is_private_, region.id)) continue;
+    for (size_t i = region.offset; i < region.offset + region.count; ++i) {
+      error_[i] = 0;
+      x[i] = base_.value(i);
+    }
+  }
+}
+
 void Exchange::restore(std::vector<int32_t> values, std::vector<float> error,
                        const VersionVector& applied) {
   assert(error.size() == error_.size());

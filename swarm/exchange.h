@@ -50,6 +50,8 @@ class Exchange {
   // Replaces b by a snapshot's and keeps the own unsent progress: x = b' + (x - b). Error memory
   // stays.
   void replace_base(std::vector<int32_t> values, const VersionVector& applied, std::span<float> x);
+  // Drops the error memory and the own progress since the last publication: x = b where shared.
+  void forget_unsent(std::span<float> x);
   // As saved in a checkpoint. Requires: sizes fit the table.
   void restore(std::vector<int32_t> values, std::vector<float> error, const VersionVector& applied);
   void restore_influence(std::map<std::pair<model::RegionId, PeerId>, Influence> influence);

@@ -94,6 +94,19 @@ TEST_CASE("a node that lags behind cools with the swarm") {
   CHECK(!schedule.is_over(300, 0));
 }
 
+TEST_CASE("a run of steps ends for the whole swarm at one time") {
+  Config config;
+  config.learn.steps = 1000;
+  const Schedule schedule(config);
+  CHECK(!schedule.is_over_in_swarm(999, 900));
+  CHECK(!schedule.is_over_in_swarm(1000, 900));  // ahead: it goes on with the others
+  CHECK(schedule.is_over_in_swarm(1050, 900));   // but not for ever
+  CHECK(schedule.is_over_in_swarm(1000, 1000));
+  CHECK(schedule.is_over_in_swarm(900, 1000));   // behind: it ends with the others
+  CHECK(!schedule.is_over_in_swarm(100, 9000));  // new: it has its own run before it
+  CHECK(schedule.is_over_in_swarm(1000, 0));     // alone
+}
+
 TEST_CASE("a run of minutes is measured in learning time") {
   Config config;
   config.learn.minutes = 2;
