@@ -188,6 +188,7 @@ void write_all(grpc::ClientWriter<Request>& writer, const Header& header,
                const std::string& bytes) {
   Request request;
   *request.mutable_header() = header;
+  request.mutable_header()->set_size(bytes.size());
   bool is_open = writer.Write(request);
   for (size_t at = 0; is_open && at < bytes.size(); at += local_chunk_size) {
     request.set_data(bytes.substr(at, local_chunk_size));

@@ -125,16 +125,20 @@ class Watch final : public grpc::ServerWriteReactor<v1::WatchEventsResponse> {
       Finish(is_allowed ? busy() : no_token());
       return;
     }
-    parts_.watchers.run([this] { Finish(follow()); });
+    parts_.watchers.run([this] { end_with(follow()); });
   }
   void OnWriteDone(bool ok) override { [[maybe_unused]] const bool is_in = written_.push(ok); }
   void OnCancel() override { is_cancelled_ = true; }
-  void OnDone() override {
-    if (has_place_) parts_.watchers.give_place_back();
-    delete this;
-  }
+  void OnDone() override { delete this; }
 
  private:
+  // The place first: a caller that has the answer may call again at once.
+  void end_with(const grpc::Status& status) {
+    if (has_place_) parts_.watchers.give_place_back();
+    has_place_ = false;
+    Finish(status);
+  }
+
   bool is_over() const { return is_cancelled_ || parts_.is_stopping; }
 
   bool write(const Event& event) {

@@ -57,17 +57,21 @@ class Asking final : public grpc::ServerWriteReactor<v1::AskResponse> {
     parts_.mind.run([this] {
       const auto done =
           parts_.daemon.ask(options_, [this](const std::string& piece) { return write(piece); });
-      Finish(done ? grpc::Status::OK : refusal_of(done.error()));
+      end_with(done ? grpc::Status::OK : refusal_of(done.error()));
     });
   }
   void OnWriteDone(bool ok) override { [[maybe_unused]] const bool is_in = written_.push(ok); }
   void OnCancel() override { is_cancelled_ = true; }
-  void OnDone() override {
-    if (has_place_) parts_.mind.give_place_back();
-    delete this;
-  }
+  void OnDone() override { delete this; }
 
  private:
+  // The place first: a caller that has the answer may call again at once.
+  void end_with(const grpc::Status& status) {
+    if (has_place_) parts_.mind.give_place_back();
+    has_place_ = false;
+    Finish(status);
+  }
+
   bool write(const std::string& piece) {
     if (is_cancelled_ || parts_.is_stopping) return false;
     response_.set_data(piece);
@@ -106,46 +110,51 @@ class Upload final : public grpc::ServerReadReactor<Request> {
   }
 
   void OnReadDone(bool ok) override {
-    if (!has_place_) return;
     if (!ok) return end();
     if (request_.has_header()) {
-      if (has_header_) return this->Finish(out_of_order());
+      if (has_header_) return end_with(out_of_order());
       has_header_ = true;
       header_ = request_.header();
     } else {
-      if (!has_header_) return this->Finish(out_of_order());
+      if (!has_header_) return end_with(out_of_order());
       const std::string& chunk = request_.data();
       if (bytes_.size() + chunk.size() > local_upload_size_max) {
-        return this->Finish(refusal(grpc::StatusCode::RESOURCE_EXHAUSTED, "too_large",
-                                    "more than 64 MiB in one go; split it"));
+        return end_with(refusal(grpc::StatusCode::RESOURCE_EXHAUSTED, "too_large",
+                                "more than 64 MiB in one go; split it"));
       }
       bytes_.insert(bytes_.end(), chunk.begin(), chunk.end());
     }
     this->StartRead(&request_);
   }
-  void OnCancel() override { is_cancelled_ = true; }
-  void OnDone() override {
-    if (has_place_) parts_.mind.give_place_back();
-    delete this;
-  }
+  void OnDone() override { delete this; }
 
  private:
+  // The place first: a caller that has the answer may call again at once.
+  void end_with(const grpc::Status& status) {
+    if (has_place_) parts_.mind.give_place_back();
+    has_place_ = false;
+    this->Finish(status);
+  }
+
   static grpc::Status out_of_order() {
     return refusal(grpc::StatusCode::INVALID_ARGUMENT, "out_of_order",
                    "first one header, then data");
   }
   void end() {
-    // A caller that vanished in the middle has not said that this is all.
-    if (is_cancelled_) return this->Finish(grpc::Status::CANCELLED);
-    if (!has_header_) return this->Finish(out_of_order());
-    parts_.mind.run([this] { this->Finish(use_(header_, std::move(bytes_))); });
+    if (!has_header_) return end_with(out_of_order());
+    // A caller that vanishes may look like one that has finished: gRPC can report the end of the
+    // stream before the cancellation. Only the announced size tells them apart.
+    if (bytes_.size() != header_.size()) {
+      return end_with(refusal(grpc::StatusCode::INVALID_ARGUMENT, "incomplete",
+                              "the upload does not have the size that its header says"));
+    }
+    parts_.mind.run([this] { end_with(use_(header_, std::move(bytes_))); });
   }
 
   const LocalParts& parts_;
   Use use_;
   bool has_place_ = false;
   bool has_header_ = false;
-  std::atomic<bool> is_cancelled_{false};
   Request request_;
   Header header_;
   std::vector<uint8_t> bytes_;

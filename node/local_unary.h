@@ -4,17 +4,9 @@
 
 namespace starling::node {
 
-// Finishes as soon as it is told; gives the place back when gRPC is done with it.
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
-  explicit UnaryCall(CallThreads* threads) : threads_(threads) {}
-  void OnDone() override {
-    if (threads_) threads_->give_place_back();
-    delete this;
-  }
-
- private:
-  CallThreads* threads_;  // null: refused at the door
+  void OnDone() override { delete this; }
 };
 
 // `work` returns the status and has filled the response by then; it runs on one of `threads`.
@@ -23,12 +15,17 @@ grpc::ServerUnaryReactor* answer(grpc::CallbackServerContext* call, const LocalP
                                  CallThreads& threads, Work work) {
   const bool is_allowed = is_owner(*call, parts.token);
   if (!is_allowed || !threads.take_place()) {
-    auto* refused = new UnaryCall(nullptr);
+    auto* refused = new UnaryCall;
     refused->Finish(is_allowed ? busy() : no_token());
     return refused;
   }
-  auto* reactor = new UnaryCall(&threads);
-  threads.run([reactor, work = std::move(work)] { reactor->Finish(work()); });
+  auto* reactor = new UnaryCall;
+  threads.run([reactor, &threads, work = std::move(work)] {
+    const grpc::Status status = work();
+    // Before the answer: a caller that has it may call again at once, and must find the place free.
+    threads.give_place_back();
+    reactor->Finish(status);
+  });
   return reactor;
 }
 

@@ -262,11 +262,15 @@ TEST_CASE("an upload out of order, too large or broken off is not learnt from") 
   };
   v1::LearnRequest header, chunk, large;
   header.mutable_header()->set_name("a");
+  header.mutable_header()->set_size(8);
   chunk.set_data("text");
   large.set_data(std::string(900000, 'x'));
   CHECK(send({}) == "out_of_order");
   CHECK(send({chunk}) == "out_of_order");
   CHECK(send({header, header}) == "out_of_order");
+  CHECK(send({header}) == "incomplete");
+  CHECK(send({header, chunk}) == "incomplete");  // ends as if it were whole
+  CHECK(send({header, chunk, chunk, chunk}) == "incomplete");
   std::vector<v1::LearnRequest> too_many(76, large);  // 68 MB
   too_many.insert(too_many.begin(), header);
   CHECK(send(too_many) == "too_large");
