@@ -243,7 +243,7 @@ void add_mind_verbs(CLI::App& app, Parsed& parsed) {
 
 void add_admin_verbs(CLI::App& app, Parsed& parsed) {
   auto* invite = add_verb(
-      app, "invite", "Print one line that admits one device", parsed,
+      app, "invite", "Print one line: whoever has it can join, so pass it on with care", parsed,
       [&parsed](Cli& cli) { return invite_verb(cli, parsed.valid); },
       "  starling invite\n  starling invite --valid 12h\n");
   invite->add_option("--valid", parsed.valid, "How long: 30m, 12h, 7d (default), forever");

@@ -181,7 +181,7 @@ ExitCode invite_verb(Cli& cli, const std::string& valid) {
     return ExitCode::ok;
   }
   cli.console.out << *token << "\n";
-  say(cli, "admits one device" +
+  say(cli, "whoever has this line can join" +
                (expires_s == 0 ? std::string() : " until " + time_text(expires_s)) +
                "; there: starling join --dir DIR TOKEN");
   return ExitCode::ok;

@@ -234,6 +234,11 @@ std::string Driver::incoming_path(const swarm::Digest& file_hash) const {
 }
 
 void Driver::save_chunk(const swarm::SaveChunk& chunk) {
+  if (chunk.file_hash != incoming_) {  // one transfer at a time: what another left goes
+    std::error_code ignored_missing;
+    std::filesystem::remove(incoming_path(incoming_), ignored_missing);
+    incoming_ = chunk.file_hash;
+  }
   const uint64_t offset = uint64_t{chunk.index} * swarm::chunk_size_max;
   bool ok = offset + chunk.bytes.size() <= wiring_.snapshot_size_max;
   const int fd =

@@ -83,6 +83,7 @@ class Driver {
   Learner* learner_ = nullptr;
   Queue<Item> queue_{queue_max};
   uint64_t control_seq_ = 0;
+  swarm::Digest incoming_{};                   // the snapshot file whose chunks come in
   std::set<swarm::DeltaKey> held_;             // at most the protocol's held_max
   std::optional<swarm::DeltaKey> not_stored_;  // the last one that the log would not take
   std::vector<swarm::Output> outbox_;

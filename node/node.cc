@@ -281,6 +281,7 @@ Result<Done, Failure> Node::revoke(const std::string& id) {
                   "the list of members shut out is full (" + std::to_string(banned_max) + ")");
     }
     db_->set("banned", banned.empty() ? full : banned + " " + full);
+    if (const auto fault = db_->take_fault()) return fail(FailureKind::exhausted, *fault);
   }
   transport_->ban(*found);
   if (!driver_->push(swarm::Ban{*found}))

@@ -99,7 +99,7 @@ TEST_CASE("a run with skills ends with a report and leaves no node behind") {
   CHECK_FALSE(std::filesystem::exists(folder / "out/tests"));
 }
 
-TEST_CASE("a run with texts by the clock gives the swarm the steps that each node made alone") {
+TEST_CASE("a run with texts by the clock gives the swarm the steps of the slowest node alone") {
   Signals signals;
   const Folder folder;
   std::string text;
