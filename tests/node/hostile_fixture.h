@@ -106,11 +106,15 @@ class Victim {
     expected_["held"] = count;
     check_counted([&](const nlohmann::json& swarm) { return swarm["held"] >= count; });
   }
-  // The delta was taken, and the base is what it makes of it, to the bit.
-  void check_accepted(const swarm::Bytes& payload) {
+  // To be called for what has to be taken before the delta of the next check_accepted.
+  void expect_accepted(const swarm::Bytes& payload) {
     base_.apply(payload, {});
     ++deltas_;
     expected_["accepted"] = expected_["accepted"].get<uint64_t>() + 1;
+  }
+  // The delta was taken, and the base is what it makes of it, to the bit.
+  void check_accepted(const swarm::Bytes& payload) {
+    expect_accepted(payload);
     check_counted([&](const nlohmann::json& swarm) {
       return swarm["deltas"] >= deltas_ && swarm["accepted"] >= expected_["accepted"];
     });

@@ -304,7 +304,12 @@ TEST_CASE("a delta far larger than the swarm's is held back, whatever norm it st
   Guest honest(victim, "honest"), hostile(victim, "hostile");
   honest.greet();
   hostile.greet();
-  for (uint64_t seed = 1; seed <= 8; ++seed) honest.contribute(victim, seed);
+  for (uint64_t seed = 1; seed <= 7; ++seed) {  // the eighth makes a reference norm
+    const Bytes payload = DemoModel::get().delta(seed);
+    honest.send(honest.delta(payload));
+    victim.expect_accepted(payload);
+  }
+  honest.contribute(victim, 8);
   const Bytes large = DemoModel::get().delta(9, 1.0f);
   hostile.send(hostile.delta(large));
   victim.check_held(1);
