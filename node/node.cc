@@ -60,15 +60,17 @@ Status Node::status() {
   shown.deltas = learner.deltas;
   shown.published = learner.published;
   shown.bits_per_parameter = learner.bits_per_parameter;
-  for (const auto& [reason, count] : traffic.refused)
+  for (const auto& [reason, count] : traffic.refused) {
     shown.refused_by_reason["handshake_" + reason] = count;
+    shown.refused += count;
+  }
   if (const auto report = driver_->report(protocol_timeout)) {
     const swarm::Counters& counters = report->counters;
     shown.members = report->view.members;
     shown.neighbours = report->view.neighbours;
     shown.accepted = counters.accepted;
     shown.held = counters.held;
-    shown.refused = counters.refused;
+    shown.refused += counters.refused;
     shown.duplicates = counters.duplicates;
     for (size_t i = 0; i < counters.refused_by_reason.size(); ++i) {
       if (counters.refused_by_reason[i] == 0) continue;

@@ -52,14 +52,7 @@ struct RawPeer::Parts {
   using Stream = grpc::ClientReaderWriter<v1::Frame, v1::Frame>;
 
   Parts(const std::string& address, const Options& options) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-    arguments.SetMaxReceiveMessageSize(-1);
-    arguments.SetMaxSendMessageSize(-1);
-    stub = v1::PeerService::NewStub(
-        grpc::CreateCustomChannel("ipv4:" + address, credentials_of(options), arguments));
+    stub = v1::PeerService::NewStub(channel(address, options));
     if (options.gzip) call.set_compression_algorithm(GRPC_COMPRESS_GZIP);
     stream = stub->Exchange(&call);
     reader = std::jthread([this, reads = options.reads] { read(reads); });
@@ -96,6 +89,17 @@ struct RawPeer::Parts {
 
 TlsPair RawPeer::pair_of(const Identity& identity, const swarm::Membership& membership) {
   return make_certificate(identity.signer(), membership).value();
+}
+
+std::shared_ptr<grpc::Channel> RawPeer::channel(const std::string& address,
+                                                const Options& options) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxSendMessageSize(-1);
+  return grpc::CreateCustomChannel("ipv4:" + address, credentials_of(options), arguments);
 }
 
 RawPeer::RawPeer(const std::string& address, const Options& options)

@@ -2,6 +2,8 @@
 // A peer without a protocol: it gets past a node's handshake with a member's certificate (or tries
 // to, with whatever it is given) and sends arbitrary bytes as frames: forged, replayed, cut,
 // oversized. For tests that attack the real port.
+#include <grpcpp/channel.h>
+
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -21,6 +23,8 @@ class RawPeer {
     bool reads = true;            // false: never takes anything from the stream
   };
   static TlsPair pair_of(const Identity& identity, const swarm::Membership& membership);
+  // For calls of other services than the peers'.
+  static std::shared_ptr<grpc::Channel> channel(const std::string& address, const Options& options);
 
   // Never fails at once: whether the node took the stream, wait_linked says.
   RawPeer(const std::string& address, const Options& options);
