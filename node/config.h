@@ -23,6 +23,7 @@ struct Config {
   struct Model {
     std::string preset = "tiny";  // demo, tiny, small, base
     uint32_t threads = 1;
+    bool working_set = false;  // learn only in the regions that own data mostly wakes
     std::vector<std::string> private_regions;  // region names or prefixes; never published
     std::vector<std::string> hosted_regions;   // empty: all
     friend bool operator==(const Model&, const Model&) = default;

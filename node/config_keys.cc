@@ -136,6 +136,8 @@ const std::array keys = {
               check_preset},
     ConfigKey{"model", "threads", &field<&Config::model, &Config::Model::threads>, "threads",
               "for learning", 1, 256},
+    ConfigKey{"model", "working_set", &field<&Config::model, &Config::Model::working_set>, "",
+              "learn only in the regions that own data wakes most: smaller deltas, worse answers"},
     ConfigKey{"model", "private_regions", &field<&Config::model, &Config::Model::private_regions>,
               "list of names", "region names or prefixes that are never published", 0,
               region_names_max, check_entry},
