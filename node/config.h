@@ -34,9 +34,11 @@ struct Config {
     double learning_rate = 0;  // 0: the preset's own
     uint32_t rows = 8;         // sequences a step
     uint32_t length = 256;     // bytes a sequence
-    uint64_t steps = 0;        // a finite run of that many steps with cool-down; 0: endless
-    double minutes = 0;        // a finite run of that time with cool-down; 0: endless
-    uint32_t passes = 20;      // endless: rest when the data has been read that often
+    double personal_fraction =
+        0;                 // of a finite run of steps in a swarm, at its end: for itself only
+    uint64_t steps = 0;    // a finite run of that many steps with cool-down; 0: endless
+    double minutes = 0;    // a finite run of that time with cool-down; 0: endless
+    uint32_t passes = 20;  // endless: rest when the data has been read that often
     uint64_t seed = 1;
     uint64_t memory_mib = 32;  // samples held for replay
     friend bool operator==(const Learn&, const Learn&) = default;

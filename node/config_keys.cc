@@ -157,6 +157,11 @@ const std::array keys = {
               "read in one sequence", 16, 65536},
     ConfigKey{"learn", "steps", &field<&Config::learn, &Config::Learn::steps>, "steps",
               "of a finite run, which cools down at its end; 0: endless", 0, 1e15},
+    ConfigKey{
+        "learn", "personal_fraction", &field<&Config::learn, &Config::Learn::personal_fraction>,
+        "share",
+        "of a finite run's steps, at its end, that adapt this node to its own data, unpublished", 0,
+        0.5},
     ConfigKey{"learn", "minutes", &field<&Config::learn, &Config::Learn::minutes>, "minutes",
               "of a finite run, which cools down at its end; 0: endless", 0, 1e7},
     ConfigKey{"learn", "passes", &field<&Config::learn, &Config::Learn::passes>, "passes",

@@ -218,6 +218,7 @@ std::string Learner::why_not_learning(std::string& state) const {
 
 bool Learner::is_over() const {
   const Mind& mind = *wiring_.mind;
+  if (personal_since_) return mind.step_count() - *personal_since_ >= schedule_.personal_steps();
   if (!wiring_.config.swarm.exchange || !schedule_.has_steps()) {
     return schedule_.is_over(mind.step_count(), mind.learned_seconds());
   }
@@ -237,10 +238,12 @@ void Learner::learn_one_step() {
   const uint64_t own_step = mind.step_count(), median_step = wiring_.view().median_step;
   const uint64_t swarm_step =
       own_step >= median_step / 2 ? std::max(own_step, median_step) : own_step;
-  const double rate = schedule_.learning_rate({.own_step = own_step,
-                                               .swarm_step = swarm_step,
-                                               .learned_seconds = mind.learned_seconds(),
-                                               .passes = mind.passes()});
+  const double rate = personal_since_
+                          ? schedule_.personal_rate(own_step - *personal_since_)
+                          : schedule_.learning_rate({.own_step = own_step,
+                                                     .swarm_step = swarm_step,
+                                                     .learned_seconds = mind.learned_seconds(),
+                                                     .passes = mind.passes()});
   const auto outcome = mind.step(rate);
   if (!outcome) {
     ++failed_steps_;
@@ -253,14 +256,27 @@ void Learner::learn_one_step() {
   ++change_;
   average(loss_, outcome->loss);
   if (outcome->is_text_only) average(bits_per_byte_, outcome->loss);
-  if (++steps_since_exchange_ >= wiring_.config.swarm.steps_per_exchange) exchange();
+  ++steps_since_exchange_;
+  const bool is_due = steps_since_exchange_ >= wiring_.config.swarm.steps_per_exchange;
+  if (is_due && !personal_since_) exchange();
   const double seconds = seconds_since(start);
   mind.add_learned_seconds(seconds);
   if (const double rest = schedule_.rest_after(seconds); rest > 0) {
     rest_until_ = steady_clock::now() + std::chrono::duration_cast<steady_clock::duration>(
                                             std::chrono::duration<double>(rest));
   }
-  if (is_over()) finish();
+  if (is_over()) end_part();
+}
+
+// The shared part is followed by the personal one, if there is one, and that by the end.
+void Learner::end_part() {
+  if (personal_since_ || schedule_.personal_steps() == 0 || !wiring_.config.swarm.exchange) {
+    return finish();
+  }
+  exchange();
+  wiring_.mind->adopt_unsent();
+  ++change_;
+  personal_since_ = wiring_.mind->step_count();
 }
 
 // What the configured upload rate leaves for one delta: it goes to every neighbour once. 0: no
@@ -302,7 +318,7 @@ void Learner::exchange() {
 }
 
 void Learner::finish() {
-  if (steps_since_exchange_ > 0) exchange();
+  if (steps_since_exchange_ > 0 && !personal_since_) exchange();
   finished_ = true;
   wiring_.mind->rest();
   if (const auto saved = save(); !saved)

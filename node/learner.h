@@ -118,6 +118,7 @@ class Learner {
   bool apply_stored(const swarm::DeltaKey& key);
   std::string why_not_learning(std::string& state) const;
   bool is_over() const;
+  void end_part();
   void learn_one_step();
   uint64_t payload_bytes_max(const swarm::SwarmView& view);
   void exchange();
@@ -142,6 +143,7 @@ class Learner {
   uint64_t base_change_ = 1;
   uint64_t deltas_at_snapshot_ = 0;
   uint32_t failed_steps_ = 0;
+  std::optional<uint64_t> personal_since_;  // the step at which publishing ended
   bool paused_ = false;
   bool finished_ = false;
   bool is_saved_ = true;     // the last checkpoint went well

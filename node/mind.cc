@@ -195,6 +195,8 @@ std::shared_ptr<const model::Snapshot> Mind::snapshot() const {
 
 void Mind::forget_unsent() { exchange_.forget_unsent(trainer_.parameters()); }
 
+void Mind::adopt_unsent() { exchange_.adopt_unsent(trainer_.parameters()); }
+
 void Mind::rest() { trainer_.release_scratch(); }
 
 double Mind::bits_per_parameter() const {

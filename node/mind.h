@@ -74,6 +74,8 @@ class Mind {
   // After own deltas were replayed from the log: what had been unsent when the checkpoint was
   // written is in them, and would be sent twice.
   void forget_unsent();
+  // Before learning for oneself only: see Exchange.
+  void adopt_unsent();
   void set_epoch(uint64_t epoch) { options_.epoch = epoch; }  // before the first publication
 
   std::shared_ptr<const model::Snapshot> snapshot() const;

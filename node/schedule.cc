@@ -14,6 +14,7 @@ namespace {
 constexpr double warm_up_steps = 40;
 constexpr double cool_from = 0.6;  // of a finite run
 constexpr double cool_floor = 0.02;
+constexpr double personal_rate_share = 0.3;
 constexpr double familiar_passes =
     4;  // an endless run's rate is halved after this many readings. Guess.
 
@@ -33,9 +34,14 @@ Schedule::Schedule(const Config& config)
                                            : preset_learning_rate(config.model.preset)),
       minutes_(config.learn.minutes),
       steps_(config.learn.steps),
+      shared_steps_(steps_),
       passes_max_(config.learn.passes),
       cpu_percent_(config.limits.cpu_percent),
       hours_(config.limits.hours) {
+  if (config.swarm.exchange) {
+    const double personal = static_cast<double>(steps_) * config.learn.personal_fraction;
+    shared_steps_ = steps_ - static_cast<uint64_t>(personal);
+  }
   if (!hours_.empty()) {
     const bool is_valid = parse_hours(hours_, from_minute_, to_minute_);
     assert(is_valid);  // load_config has refused anything else
@@ -47,11 +53,18 @@ bool Schedule::is_over(uint64_t step, double learned_seconds) const {
 }
 
 bool Schedule::is_over_in_swarm(uint64_t own_step, uint64_t median_step) const {
-  const bool have_most_made_theirs = median_step >= steps_;
-  if (own_step >= steps_) {
-    return median_step == 0 || have_most_made_theirs || own_step >= steps_ + steps_ / 20;
+  const bool have_most_made_theirs = median_step >= shared_steps_;
+  if (own_step >= shared_steps_) {
+    return median_step == 0 || have_most_made_theirs ||
+           own_step >= shared_steps_ + shared_steps_ / 20;
   }
-  return have_most_made_theirs && own_step >= steps_ - steps_ / 4;
+  return have_most_made_theirs && own_step >= shared_steps_ - shared_steps_ / 4;
+}
+
+double Schedule::personal_rate(uint64_t personal_step) const {
+  const double left =
+      1 - static_cast<double>(personal_step) / static_cast<double>(personal_steps());
+  return rate_ * personal_rate_share * std::max(left, cool_floor);
 }
 
 double Schedule::learning_rate(const Progress& progress) const {
@@ -59,7 +72,8 @@ double Schedule::learning_rate(const Progress& progress) const {
   if (!is_finite())
     return rate_ * factor / (1 + static_cast<double>(progress.passes) / familiar_passes);
   double done = 0;
-  if (steps_ > 0) done = static_cast<double>(progress.swarm_step) / static_cast<double>(steps_);
+  if (steps_ > 0)
+    done = static_cast<double>(progress.swarm_step) / static_cast<double>(shared_steps_);
   if (minutes_ > 0) done = std::max(done, progress.learned_seconds / (minutes_ * 60));
   if (done > cool_from) {
     const double angle = std::numbers::pi * std::min(1.0, (done - cool_from) / (1 - cool_from));

@@ -29,6 +29,10 @@ class Schedule {
   // `median_step`: of the other members that are alive; 0: there is none.
   bool is_over_in_swarm(uint64_t own_step, uint64_t median_step) const;
   bool has_steps() const { return steps_ > 0; }
+  // After its shared part a finite run may adapt the node to its own data for some steps that are
+  // not published: a third of the full rate, falling to nothing.
+  uint64_t personal_steps() const { return steps_ - shared_steps_; }
+  double personal_rate(uint64_t personal_step) const;
   // Warm-up over 40 steps; a finite run is constant to 60 % and then falls as a cosine to 2 %
   // (cooling a finite run was worth more than any other knob in the prototype); an endless one
   // cools as its data becomes familiar.
@@ -41,7 +45,7 @@ class Schedule {
 
  private:
   double rate_, minutes_;
-  uint64_t steps_, passes_max_;
+  uint64_t steps_, shared_steps_, passes_max_;
   uint32_t cpu_percent_;
   std::string hours_;
   int from_minute_ = 0, to_minute_ = 0;

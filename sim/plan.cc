@@ -141,6 +141,7 @@ Result<Plan, Failure> plan_texts(const LocalOptions& options) {
   plan.preset = options.preset.empty() ? "tiny" : options.preset;
   plan.steps = options.steps;
   plan.minutes = options.steps > 0 ? 0 : options.minutes > 0 ? options.minutes : 10;
+  plan.personal_fraction = 0.15;
   name_nodes(plan, options.nodes);
   const size_t texts = options.texts.size();
   for (size_t j = 0; j < texts; ++j) {
@@ -322,6 +323,9 @@ std::string node_yaml(const Plan& plan, size_t node, const NodeSettings& setting
   if (plan.learning_rate > 0) yaml << "  learning_rate: " << plan.learning_rate << '\n';
   yaml << "  rows: " << plan.rows << "\n  length: " << plan.length << '\n';
   if (settings.steps > 0) yaml << "  steps: " << settings.steps << '\n';
+  if (is_swarm && plan.personal_fraction > 0) {
+    yaml << "  personal_fraction: " << plan.personal_fraction << '\n';
+  }
   if (settings.minutes > 0) yaml << "  minutes: " << settings.minutes << '\n';
   yaml << "  seed: " << settings.seed << '\n';
   yaml << "swarm:\n  exchange: " << (is_swarm ? "true" : "false") << '\n';

@@ -80,6 +80,7 @@ struct Plan {
   uint32_t length = 256;
   double learning_rate = 0;  // 0: the preset's own
   uint32_t steps_per_exchange = 20;
+  double personal_fraction = 0;  // of the steps in the swarm, at their end
   double outer = 2;
   double budget_fraction = 0.25;
 };

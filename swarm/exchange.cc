@@ -109,6 +109,13 @@ void Exchange::forget_unsent(std::span<float> x) {
   }
 }
 
+void Exchange::adopt_unsent(std::span<float> x) {
+  for (size_t i = 0; i < error_.size(); ++i) {
+    x[i] += error_[i];
+    error_[i] = 0;
+  }
+}
+
 void Exchange::restore(std::vector<int32_t> values, std::vector<float> error,
                        const VersionVector& applied) {
   assert(error.size() == error_.size());

@@ -52,6 +52,9 @@ class Exchange {
   void replace_base(std::vector<int32_t> values, const VersionVector& applied, std::span<float> x);
   // Drops the error memory and the own progress since the last publication: x = b where shared.
   void forget_unsent(std::span<float> x);
+  // Gives the weights what they learned and could not send: x += e, e = 0. It is in the next delta
+  // again.
+  void adopt_unsent(std::span<float> x);
   // As saved in a checkpoint. Requires: sizes fit the table.
   void restore(std::vector<int32_t> values, std::vector<float> error, const VersionVector& applied);
   void restore_influence(std::map<std::pair<model::RegionId, PeerId>, Influence> influence);

@@ -107,6 +107,22 @@ TEST_CASE("a run of steps ends for the whole swarm at one time") {
   CHECK(schedule.is_over_in_swarm(1000, 0));     // alone
 }
 
+TEST_CASE("a run in a swarm may end with steps for the node itself, cooler and cooler") {
+  Config config;
+  config.learn.steps = 1000;
+  config.learn.learning_rate = 1;
+  config.learn.personal_fraction = 0.2;
+  const Schedule schedule(config);
+  CHECK(schedule.personal_steps() == 200);
+  CHECK(schedule.is_over_in_swarm(800, 800));
+  CHECK(!schedule.is_over_in_swarm(799, 700));
+  CHECK(schedule.learning_rate({.own_step = 640, .swarm_step = 640}) == doctest::Approx(0.5));
+  CHECK(schedule.personal_rate(0) == doctest::Approx(0.3));
+  CHECK(schedule.personal_rate(100) == doctest::Approx(0.15));
+  config.swarm.exchange = false;
+  CHECK(Schedule(config).personal_steps() == 0);
+}
+
 TEST_CASE("a run of minutes is measured in learning time") {
   Config config;
   config.learn.minutes = 2;

@@ -98,6 +98,21 @@ TEST_CASE("after publishing, the weights are the base and the rest is in the err
   CHECK(kept > 0);
 }
 
+TEST_CASE("what could not be sent can go back to the weights, and is in the next delta again") {
+  const model::RegionTable table = small_table();
+  Rng rng(6);
+  Node node(table);
+  node.train(rng);
+  const std::vector<float> learned = node.x;
+  REQUIRE(node.publish(1));
+  node.exchange.adopt_unsent(node.x);
+  for (size_t i = 0; i < node.x.size(); ++i) {
+    CHECK(node.x[i] == doctest::Approx(learned[i]).epsilon(1e-4));
+    CHECK(node.exchange.error()[i] == 0);
+  }
+  CHECK(node.publish(1));
+}
+
 TEST_CASE(
     "what another node learned is added to the weights as it is to the base, and own progress "
     "stays") {
