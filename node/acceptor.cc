@@ -216,7 +216,10 @@ void Acceptor::admit(int fd, const SocketAddress& address) {
       .deadline = Clock::now() + std::chrono::milliseconds(limits_.hello_timeout_ms)};
   if (!buckets_.take(connection.key, Clock::now())) {
     refuse(connection, "too_fast");
-  } else if (!make_room(connection.key, connection.is_exempt)) {
+    return;
+  }
+  sweep();  // one that gRPC has closed since the last round takes no room
+  if (!make_room(connection.key, connection.is_exempt)) {
     const bool is_full = connections_.size() >= limits_.connections_max;
     refuse(connection, is_full ? "too_many_connections" : "too_many_from_address");
   } else {
