@@ -1,7 +1,7 @@
-// Matrix products in registers: the right operand is packed into panels of `panel` columns, the
-// left one is read in tiles of `tile_rows` rows whose values are broadcast; a tile of the output
-// stays in registers over up to `depth_max` terms. Source of the scheme: Goto and van de Geijn,
-// "Anatomy of high-performance matrix multiplication" (2008).
+// Matrix products in registers: a block of the right operand is packed into panels of a few vectors
+// of columns, a panel stays in the first-level cache while all rows of the left operand's block
+// pass by it, and a tile of the output stays in registers over up to `depth_max` terms. Source of
+// the scheme: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008).
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "model/gemm.cc"
 #include <algorithm>
@@ -20,18 +20,19 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Tag = hn::CappedTag<float, 16>;
 using Vector = hn::Vec<Tag>;
 constexpr size_t lanes = hn::MaxLanes(Tag());
-// 32 vector registers hold 8 x 3 sums, 16 hold 4 x 3.
-constexpr size_t tile_rows =
-    HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_NEON ? 8 : 4;
-constexpr size_t tile_vectors = 3;
+// 32 vector registers hold 8 x 3 sums; 16 hold 6 x 2, two columns and a broadcast value.
+constexpr bool many_registers =
+    HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_NEON;
+constexpr size_t tile_rows = many_registers ? 8 : 6;
+constexpr size_t tile_vectors = many_registers ? 3 : 2;
 constexpr size_t panel = tile_vectors * lanes;
-constexpr size_t depth_max = 256;
-constexpr size_t columns_max = 768 / panel * panel;
+constexpr size_t depth_max = 256;                    // a panel of it fills half of 32 KiB at most
+constexpr size_t columns_max = 768 / panel * panel;  // of the right operand's block
+constexpr size_t rows_max = 192;                     // of the left operand's block: L2
 
 struct Left {
   const float* at;
-  size_t row_stride;   // between rows of the output
-  size_t term_stride;  // between terms of the sum
+  size_t row_stride;  // between rows of the output; in a packed tile, between terms of the sum
 };
 
 struct Tile {
@@ -57,26 +58,27 @@ HWY_INLINE void store_row(const Vector* sums, float* out, const Tile& tile) {
   for (size_t i = 0; i < tile.width; ++i) out[i] = tile.add ? out[i] + row[i] : row[i];
 }
 
-// `packed`: the left operand's rows are neighbours in memory (row stride 1), otherwise its terms
-// are.
+// `packed`: the left operand's terms lie one after the other, `rows` values each; otherwise its
+// rows are as in memory.
 template <size_t rows, size_t vectors, bool packed>
-HWY_INLINE void multiply_tile(Left left, const float* right, size_t depth, const Tile& tile) {
+HWY_NOINLINE void multiply_tile(const Left& left, const float* right, size_t depth,
+                                const Tile& tile) {
   const Tag d;
   Vector sums[rows][vectors];
+  const float* a[rows];
 #pragma GCC unroll 8
-  for (size_t i = 0; i < rows; ++i)
+  for (size_t i = 0; i < rows; ++i) {
+    a[i] = packed ? left.at + i : left.at + i * left.row_stride;
 #pragma GCC unroll 4
     for (size_t j = 0; j < vectors; ++j) sums[i][j] = hn::Zero(d);
-  const float* a = left.at;
-  const size_t row_stride = packed ? 1 : left.row_stride;
-  const size_t term_stride = packed ? left.term_stride : 1;
-  for (size_t k = 0; k < depth; ++k, right += vectors * lanes, a += term_stride) {
+  }
+  for (size_t k = 0; k < depth; ++k, right += vectors * lanes) {
     Vector column[vectors];
 #pragma GCC unroll 4
     for (size_t j = 0; j < vectors; ++j) column[j] = hn::Load(d, right + j * lanes);
 #pragma GCC unroll 8
     for (size_t i = 0; i < rows; ++i) {
-      const Vector value = hn::Set(d, a[i * row_stride]);
+      const Vector value = hn::Set(d, packed ? a[0][k * tile_rows + i] : a[i][k]);
 #pragma GCC unroll 4
       for (size_t j = 0; j < vectors; ++j) sums[i][j] = hn::MulAdd(value, column[j], sums[i][j]);
     }
@@ -86,33 +88,41 @@ HWY_INLINE void multiply_tile(Left left, const float* right, size_t depth, const
     store_row<vectors>(sums[i], tile.at + i * tile.row_stride, tile);
 }
 
-// All rows of one tile, the last one of which may be short: 8, 4, 2 and 1 rows at a time.
+// The last rows, fewer than tile_rows.
 template <size_t rows, size_t vectors, bool packed>
-HWY_INLINE void multiply_rows(Left left, const float* right, size_t depth, Tile tile,
+HWY_INLINE void multiply_rest(const Left& left, const float* right, size_t depth, const Tile& tile,
                               size_t count) {
-  if (count >= rows) {
-    multiply_tile<rows, vectors, packed>(left, right, depth, tile);
-    left.at += rows * (packed ? 1 : left.row_stride);
-    tile.at += rows * tile.row_stride;
-    count -= rows;
+  if constexpr (rows > 0) {
+    if (count == rows) return multiply_tile<rows, vectors, packed>(left, right, depth, tile);
+    multiply_rest<rows - 1, vectors, packed>(left, right, depth, tile, count);
   }
-  if constexpr (rows > 1)
-    if (count > 0) multiply_rows<rows / 2, vectors, packed>(left, right, depth, tile, count);
 }
 
-template <bool packed>
-HWY_NOINLINE void multiply_panel(Left left, const float* right, size_t depth, const Tile& tile,
+// All rows of a block against one panel.
+template <size_t vectors, bool packed>
+HWY_NOINLINE void multiply_panel(Left left, const float* right, size_t depth, Tile tile,
                                  size_t count) {
-  if (tile.width > 2 * lanes)
-    multiply_rows<tile_rows, 3, packed>(left, right, depth, tile, count);
-  else if (tile.width > lanes)
-    multiply_rows<tile_rows, 2, packed>(left, right, depth, tile, count);
-  else
-    multiply_rows<tile_rows, 1, packed>(left, right, depth, tile, count);
+  for (; count >= tile_rows; count -= tile_rows) {
+    multiply_tile<tile_rows, vectors, packed>(left, right, depth, tile);
+    left.at += packed ? depth * tile_rows : tile_rows * left.row_stride;
+    tile.at += tile_rows * tile.row_stride;
+  }
+  multiply_rest<tile_rows - 1, vectors, packed>(left, right, depth, tile, count);
 }
 
 constexpr size_t panel_width(size_t columns) {
   return (std::min(columns, panel) + lanes - 1) / lanes * lanes;
+}
+
+// The widths that a last panel can have.
+template <size_t vectors, bool packed>
+HWY_INLINE void multiply_columns(const Left& left, const float* right, size_t depth,
+                                 const Tile& tile, size_t count) {
+  if constexpr (vectors > 1) {
+    if (tile.width <= (vectors - 1) * lanes)
+      return multiply_columns<vectors - 1, packed>(left, right, depth, tile, count);
+  }
+  multiply_panel<vectors, packed>(left, right, depth, tile, count);
 }
 
 // w: (depth, columns) with stride; panels of `panel` columns, term after term, the last one padded
@@ -136,38 +146,81 @@ HWY_NOINLINE void pack_rows(const float* w, size_t stride, size_t depth, size_t 
   }
 }
 
-// The same panels from w: (columns, depth) with stride, four terms at a time so that each line is
-// read once.
+#if HWY_TARGET == HWY_SCALAR
+constexpr size_t transposed_columns = 1;
+HWY_INLINE void transpose_four(const float* w, size_t, float* out, size_t out_stride) {
+  for (size_t k = 0; k < 4; ++k) out[k * out_stride] = w[k];
+}
+#else
+constexpr size_t transposed_columns = lanes < 8 ? 4 : 8;
+// Four terms of four or eight columns, transposed in registers.
+template <class D = hn::CappedTag<float, transposed_columns>>
+HWY_INLINE void transpose_four(const float* w, size_t stride, float* out, size_t out_stride) {
+  const D d;
+  const hn::Repartition<double, D> pairs;
+  const hn::CappedTag<float, 4> quarter;
+  hn::Vec<D> rows[4];
+  for (size_t i = 0; i < 4; ++i) {
+    if constexpr (hn::MaxLanes(D()) == 8)
+      rows[i] = hn::Combine(d, hn::LoadU(quarter, w + (i + 4) * stride),
+                            hn::LoadU(quarter, w + i * stride));
+    else
+      rows[i] = hn::LoadU(d, w + i * stride);
+  }
+  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, rows[0], rows[1]));
+  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, rows[2], rows[3]));
+  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, rows[0], rows[1]));
+  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, rows[2], rows[3]));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, out);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, out + out_stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, out + 2 * out_stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, out + 3 * out_stride);
+}
+#endif
+
+// The same panels from w: (columns, depth) with stride.
 HWY_NOINLINE void pack_columns(const float* w, size_t stride, size_t depth, size_t columns,
                                float* out) {
+  constexpr size_t step = transposed_columns;
   for (size_t first = 0; first < columns; first += panel) {
     const size_t width = std::min(panel, columns - first), padded = panel_width(width);
+    const size_t whole = width / step * step;
+    const float* from = w + first * stride;
     size_t k = 0;
-    for (; k + 16 <= depth; k += 16)
-      for (size_t j = 0; j < padded; ++j)
-        for (size_t i = 0; i < 16; ++i)
-          out[(k + i) * padded + j] = j < width ? w[(first + j) * stride + k + i] : 0.0f;
+    for (; k + 4 <= depth; k += 4)
+      for (size_t j = 0; j < whole; j += step)
+        transpose_four(from + j * stride + k, stride, out + k * padded + j, padded);
     for (; k < depth; ++k)
-      for (size_t j = 0; j < padded; ++j)
-        out[k * padded + j] = j < width ? w[(first + j) * stride + k] : 0.0f;
+      for (size_t j = 0; j < whole; ++j) out[k * padded + j] = from[j * stride + k];
+    for (size_t j = whole; j < padded; ++j)
+      for (k = 0; k < depth; ++k) out[k * padded + j] = j < width ? from[j * stride + k] : 0.0f;
     out += depth * padded;
   }
 }
 
-// x: (depth, count) with stride; terms of tile_rows rows, one after the other.
-HWY_NOINLINE void pack_left(const float* x, size_t stride, size_t depth, size_t count, float* out) {
-  if (count < tile_rows) {
-    for (size_t k = 0; k < depth; ++k)
-      for (size_t i = 0; i < count; ++i) out[k * tile_rows + i] = x[k * stride + i];
-    return;
-  }
-  const hn::CappedTag<float, tile_rows> d;
-  for (size_t k = 0; k < depth; ++k)
-    for (size_t i = 0; i < tile_rows; i += hn::MaxLanes(d))
-      hn::StoreU(hn::LoadU(d, x + k * stride + i), d, out + k * tile_rows + i);
+// One term of a whole tile of the left operand.
+HWY_INLINE void copy_tile_row(const float* row, float* to) {
+  const hn::CappedTag<float, 4> d;
+  constexpr size_t step = hn::MaxLanes(d);
+  for (size_t i = 0; i + step <= tile_rows; i += step) hn::StoreU(hn::LoadU(d, row + i), d, to + i);
+  if constexpr (tile_rows % step != 0)  // overlaps the vector before
+    hn::StoreU(hn::LoadU(d, row + tile_rows - step), d, to + tile_rows - step);
 }
 
-// The packed panels and one packed left tile; grows to a fixed size once in each thread that
+// x: (depth, count) with stride; tiles of tile_rows rows, in each term after term. Rows of a last,
+// short tile are read as far as they exist.
+HWY_NOINLINE void pack_left(const float* x, size_t stride, size_t depth, size_t count, float* out) {
+  for (size_t k = 0; k < depth; ++k) {
+    const float* row = x + k * stride;
+    float* to = out + k * tile_rows;
+    size_t i = 0;
+    for (; i + tile_rows <= count; i += tile_rows, to += depth * tile_rows)
+      copy_tile_row(row + i, to);
+    for (size_t j = 0; i + j < count; ++j) to[j] = row[i + j];
+  }
+}
+
+// The packed panels and the packed left block; grows to a fixed size once in each thread that
 // multiplies.
 struct Workspace {
   std::vector<float> memory;
@@ -175,10 +228,12 @@ struct Workspace {
   float* left = nullptr;
 };
 
+constexpr size_t workspace_floats = depth_max * (columns_max + rows_max) + 16;
+
 HWY_INLINE Workspace& workspace() {
   thread_local Workspace space;
   if (space.memory.empty()) {
-    space.memory.resize(depth_max * (columns_max + tile_rows) + 64);
+    space.memory.resize(workspace_floats);
     const auto address = reinterpret_cast<uintptr_t>(space.memory.data());
     space.right = space.memory.data() + (64 - address % 64) % 64 / sizeof(float);
     space.left = space.right + depth_max * columns_max;
@@ -186,42 +241,62 @@ HWY_INLINE Workspace& workspace() {
   return space;
 }
 
+// Equal blocks, as few as the limit allows.
+constexpr size_t block_of(size_t count, size_t limit, size_t unit) {
+  const size_t blocks = (count + limit - 1) / limit;
+  const size_t block = (count + blocks - 1) / blocks;
+  return (block + unit - 1) / unit * unit;
+}
+
 enum class Order { nt, nn, tn };
 
+// One block of the right operand, packed, against all rows.
 template <Order order>
-HWY_INLINE void multiply(const float* x, const float* w, float* y, Extent extent, bool add) {
-  Workspace& space = workspace();
-  for (size_t k0 = 0; k0 < extent.depth; k0 += depth_max) {
-    const size_t depth = std::min(depth_max, extent.depth - k0);
-    for (size_t j0 = 0; j0 < extent.columns; j0 += columns_max) {
-      const size_t columns = std::min(columns_max, extent.columns - j0);
-      if constexpr (order == Order::nt)
-        pack_columns(w + j0 * extent.depth + k0, extent.depth, depth, columns, space.right);
-      else
-        pack_rows(w + k0 * extent.columns + j0, extent.columns, depth, columns, space.right);
-      for (size_t i0 = 0; i0 < extent.rows; i0 += tile_rows) {
-        const size_t count = std::min(tile_rows, extent.rows - i0);
-        Left left{.at = x + i0 * extent.depth + k0, .row_stride = extent.depth, .term_stride = 1};
-        if constexpr (order == Order::tn) {
-          pack_left(x + k0 * extent.rows + i0, extent.rows, depth, count, space.left);
-          left = {.at = space.left, .row_stride = 1, .term_stride = tile_rows};
-        }
-        const float* right = space.right;
-        for (size_t j = 0; j < columns; j += panel) {
-          const size_t width = std::min(panel, columns - j);
-          const Tile tile{.at = y + i0 * extent.columns + j0 + j,
-                          .row_stride = extent.columns,
-                          .width = width,
-                          .add = add || k0 > 0};
-          multiply_panel<order == Order::tn>(left, right, depth, tile, count);
-          right += depth * panel_width(width);
-        }
-      }
+HWY_INLINE void multiply_block(const float* x, float* y, const Extent& extent, size_t k0,
+                               size_t depth, size_t columns, bool add) {
+  const Workspace& space = workspace();
+  constexpr bool packed = order == Order::tn;
+  const size_t block = block_of(extent.rows, rows_max, tile_rows);
+  for (size_t i0 = 0; i0 < extent.rows; i0 += block) {
+    const size_t count = std::min(block, extent.rows - i0);
+    Left left{.at = x + i0 * extent.depth + k0, .row_stride = extent.depth};
+    if constexpr (packed) {
+      pack_left(x + k0 * extent.rows + i0, extent.rows, depth, count, space.left);
+      left = {.at = space.left, .row_stride = tile_rows};
+    }
+    const float* right = space.right;
+    for (size_t j = 0; j < columns; j += panel) {
+      const size_t width = std::min(panel, columns - j);
+      const Tile tile{.at = y + i0 * extent.columns + j,
+                      .row_stride = extent.columns,
+                      .width = width,
+                      .add = add || k0 > 0};
+      multiply_columns<tile_vectors, packed>(left, right, depth, tile, count);
+      right += depth * panel_width(width);
     }
   }
 }
 
-uint64_t workspace_bytes() { return (depth_max * (columns_max + tile_rows) + 64) * sizeof(float); }
+template <Order order>
+HWY_INLINE void multiply(const float* x, const float* w, float* y, Extent extent, bool add) {
+  if (extent.rows == 0 || extent.columns == 0) return;
+  const Workspace& space = workspace();
+  const size_t terms = block_of(std::max<size_t>(1, extent.depth), depth_max, 4);
+  const size_t breadth = block_of(extent.columns, columns_max, panel);
+  for (size_t k0 = 0; k0 < extent.depth; k0 += terms) {
+    const size_t depth = std::min(terms, extent.depth - k0);
+    for (size_t j0 = 0; j0 < extent.columns; j0 += breadth) {
+      const size_t columns = std::min(breadth, extent.columns - j0);
+      if constexpr (order == Order::nt)
+        pack_columns(w + j0 * extent.depth + k0, extent.depth, depth, columns, space.right);
+      else
+        pack_rows(w + k0 * extent.columns + j0, extent.columns, depth, columns, space.right);
+      multiply_block<order>(x, y + j0, extent, k0, depth, columns, add);
+    }
+  }
+}
+
+uint64_t workspace_bytes() { return workspace_floats * sizeof(float); }
 
 void multiply_nt(const float* x, const float* w, float* y, Extent extent, bool add) {
   multiply<Order::nt>(x, w, y, extent, add);
