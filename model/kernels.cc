@@ -17,11 +17,10 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Tag = hn::CappedTag<float, 16>;
 constexpr size_t lanes = hn::MaxLanes(Tag());
 
-// e^x for x clamped to +-87, relative error about 2e-7: x = n ln 2 + r, Taylor series of degree 6
-// in |r| <= ln 2 / 2.
+// e^x for |x| <= 87, relative error about 2e-7: x = n ln 2 + r, Taylor series of degree 6 in
+// |r| <= ln 2 / 2.
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V exponential(D d, V x) {
-  x = hn::Min(hn::Max(x, hn::Set(d, -87.0f)), hn::Set(d, 87.0f));
+HWY_INLINE V exponential_in_range(D d, V x) {
   const V n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504f)));
   V r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);  // ln 2 in two parts; the first has few bits
   r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
@@ -35,6 +34,11 @@ HWY_INLINE V exponential(D d, V x) {
   const hn::RebindToSigned<D> di;
   const auto power = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
   return hn::Mul(sum, hn::BitCast(d, power));
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V exponential(D d, V x) {
+  return exponential_in_range(d, hn::Min(hn::Max(x, hn::Set(d, -87.0f)), hn::Set(d, 87.0f)));
 }
 
 template <class V>
@@ -115,126 +119,165 @@ void norm_backward(const float* x, const float* gain, const float* inverse, cons
   }
 }
 
-template <class D>
-HWY_INLINE void scan_forward_channels(D d, const float* upz, const ScanWeights<float>& weights,
-                                      float* state, float* h, float* y, ScanExtent extent,
-                                      size_t c) {
-  const size_t channels = extent.channels;
-  const auto fb = hn::LoadU(d, weights.fb + c), cb = hn::LoadU(d, weights.cb + c);
-  const auto w0 = hn::LoadU(d, weights.cw + c), w1 = hn::LoadU(d, weights.cw + channels + c);
-  const auto w2 = hn::LoadU(d, weights.cw + 2 * channels + c);
-  const auto w3 = hn::LoadU(d, weights.cw + 3 * channels + c);
-  auto hidden = hn::LoadU(d, state + c), p1 = hn::LoadU(d, state + channels + c);
-  auto p2 = hn::LoadU(d, state + 2 * channels + c), p3 = hn::LoadU(d, state + 3 * channels + c);
-  const float* row = upz + c;
-  for (size_t t = 0; t < extent.length; ++t, row += 3 * channels) {
-    const auto u = hn::LoadU(d, row), p0 = hn::LoadU(d, row + channels);
-    const auto f = gate_of(d, hn::Add(hn::LoadU(d, row + 2 * channels), fb));
-    auto v = hn::MulAdd(w3, p3, cb);
-    v = hn::MulAdd(w2, p2, v);
-    v = hn::MulAdd(w1, p1, v);
-    v = hn::MulAdd(w0, p0, v);
-    hidden = hn::MulAdd(f.open, hidden, hn::Mul(f.closed, v));
-    hn::StoreU(hidden, d, h + t * channels + c);
-    const auto silu = hn::Mul(u, gate_of(d, u).open);
-    hn::StoreU(hn::Mul(silu, hidden), d, y + t * channels + c);
-    p3 = p2, p2 = p1, p1 = p0;
-  }
-  hn::StoreU(hidden, d, state + c);
-  hn::StoreU(p1, d, state + channels + c);
-  hn::StoreU(p2, d, state + 2 * channels + c);
-  hn::StoreU(p3, d, state + 3 * channels + c);
+void scale_add(float a, const float* x, float* y, size_t count) {
+  for_vectors(count, [&](auto d, size_t i) HWY_ATTR {
+    hn::StoreU(hn::MulAdd(hn::Set(d, a), hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, y + i);
+  });
+}
+
+// Both scans go through time outside and channels inside, so that memory is read in its order; what
+// they carry from token to token stays in the first-level cache, a block of channels at a time.
+constexpr size_t scan_block = 256;
+
+// Two gates for one division. Beyond +-43 a gate's small side is below 1e-18 either way.
+template <class V>
+struct GatePair {
+  Gate<V> first, second;
+};
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE GatePair<V> gates_of(D d, V x, V y) {
+  const V one = hn::Set(d, 1.0f), limit = hn::Set(d, -43.0f);
+  const V a = exponential_in_range(d, hn::Max(limit, hn::Min(hn::Neg(x), hn::Neg(limit))));
+  const V b = exponential_in_range(d, hn::Max(limit, hn::Min(hn::Neg(y), hn::Neg(limit))));
+  const V a1 = hn::Add(one, a), b1 = hn::Add(one, b);
+  const V both = hn::Div(one, hn::Mul(a1, b1));
+  const V open_x = hn::Mul(both, b1), open_y = hn::Mul(both, a1);
+  return {{open_x, hn::Mul(a, open_x)}, {open_y, hn::Mul(b, open_y)}};
+}
+
+// p of the token j before t, which may lie in the incoming state.
+HWY_INLINE const float* looked_back(const float* upz, const float* state, size_t t, size_t j,
+                                    size_t channels) {
+  return t >= j ? upz + (t - j) * 3 * channels + channels : state + (j - t) * channels;
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V convolved(D d, const ScanWeights<float>& weights, size_t channels, size_t c,
+                       const V (&p)[taps]) {
+  V v = hn::LoadU(d, weights.cb + c);
+#pragma GCC unroll 4
+  for (size_t j = 0; j < taps; ++j)
+    v = hn::MulAdd(hn::LoadU(d, weights.cw + j * channels + c), p[j], v);
+  return v;
 }
 
 void scan_forward(const float* upz, ScanWeights<float> weights, float* state, float* h, float* y,
                   ScanExtent extent) {
-  for_vectors(extent.channels, [&](auto d, size_t c) HWY_ATTR {
-    scan_forward_channels(d, upz, weights, state, h, y, extent, c);
-  });
+  const size_t channels = extent.channels;
+  for (size_t t = 0; t < extent.length; ++t) {
+    const float* row = upz + t * 3 * channels;
+    const float* before = t > 0 ? h + (t - 1) * channels : state;
+    const float* back[taps];
+    for (size_t j = 0; j < taps; ++j) back[j] = looked_back(upz, state, t, j, channels);
+    for_vectors(channels, [&](auto d, size_t c) HWY_ATTR {
+      using V = hn::Vec<decltype(d)>;
+      const V u = hn::LoadU(d, row + c);
+      const V z = hn::Add(hn::LoadU(d, row + 2 * channels + c), hn::LoadU(d, weights.fb + c));
+      const auto gates = gates_of(d, z, u);
+      const V p[taps] = {hn::LoadU(d, back[0] + c), hn::LoadU(d, back[1] + c),
+                         hn::LoadU(d, back[2] + c), hn::LoadU(d, back[3] + c)};
+      const V v = convolved(d, weights, channels, c, p);
+      const V hidden =
+          hn::MulAdd(gates.first.open, hn::LoadU(d, before + c), hn::Mul(gates.first.closed, v));
+      hn::StoreU(hidden, d, h + t * channels + c);
+      hn::StoreU(hn::Mul(hn::Mul(u, gates.second.open), hidden), d, y + t * channels + c);
+    });
+  }
+  if (extent.length == 0) return;
+  for (size_t j = taps; j-- > 1;)  // the oldest first: it may come from a younger one's place
+    std::copy_n(looked_back(upz, state, extent.length, j, channels), channels,
+                state + j * channels);
+  std::copy_n(h + (extent.length - 1) * channels, channels, state);
 }
 
-// What the reverse scan of one block of channels sums up over time.
-template <class V>
-struct ScanSums {
-  V dfb, dcb, dw0, dw1, dw2, dw3;
+// What the reverse scan of one block of channels carries backwards, and what it sums up over time.
+struct ScanBlock {
+  HWY_ALIGN float carried[scan_block] = {};
+  HWY_ALIGN float dv[taps - 1][scan_block] = {};  // a ring: of token t in place t % 3
+  HWY_ALIGN float dfb[scan_block] = {};
+  HWY_ALIGN float dcb[scan_block] = {};
+  HWY_ALIGN float dcw[taps][scan_block] = {};
 };
 
-template <class D>
-HWY_INLINE void add_scan_sums(D d, const ScanSums<hn::Vec<D>>& sums,
-                              const ScanGradients<float>& gradients, size_t channels, size_t c) {
-  const hn::Vec<D> parts[6] = {sums.dfb, sums.dcb, sums.dw0, sums.dw1, sums.dw2, sums.dw3};
-  float* out[6] = {gradients.dfb + c,
-                   gradients.dcb + c,
-                   gradients.dcw + c,
-                   gradients.dcw + channels + c,
-                   gradients.dcw + 2 * channels + c,
-                   gradients.dcw + 3 * channels + c};
-  for (size_t i = 0; i < 6; ++i) hn::StoreU(hn::Add(parts[i], hn::LoadU(d, out[i])), d, out[i]);
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE void accumulate(D d, V value, float* sum) {
+  hn::StoreU(hn::Add(value, hn::LoadU(d, sum)), d, sum);
 }
 
-template <class D>
-HWY_INLINE void scan_backward_channels(D d, const float* upz, const ScanWeights<float>& weights,
-                                       const float* state, const float* h, const float* dy,
-                                       float* dupz, float* y, const ScanGradients<float>& gradients,
-                                       ScanExtent extent, size_t c) {
-  using V = hn::Vec<D>;
-  const size_t channels = extent.channels, stride = 3 * channels;
-  const V fb = hn::LoadU(d, weights.fb + c), cb = hn::LoadU(d, weights.cb + c);
-  const V w0 = hn::LoadU(d, weights.cw + c), w1 = hn::LoadU(d, weights.cw + channels + c);
-  const V w2 = hn::LoadU(d, weights.cw + 2 * channels + c);
-  const V w3 = hn::LoadU(d, weights.cw + 3 * channels + c);
-  const V zero = hn::Zero(d), one = hn::Set(d, 1.0f);
-  V carried = zero, dv1 = zero, dv2 = zero, dv3 = zero;
-  ScanSums<V> sums{zero, zero, zero, zero, zero, zero};
-  const float* p = upz + channels + c;
-  const auto back = [&](size_t t, size_t j) HWY_ATTR {
-    return hn::LoadU(d, t >= j ? p + (t - j) * stride : state + (j - t) * channels + c);
-  };
-  V p0 = back(extent.length - 1, 0), p1 = back(extent.length - 1, 1);
-  V p2 = back(extent.length - 1, 2), now = hn::LoadU(d, h + (extent.length - 1) * channels + c);
-  for (size_t t = extent.length; t-- > 0;) {
-    const float* row = upz + t * stride + c;
-    const V u = hn::LoadU(d, row), q = hn::LoadU(d, dy + t * channels + c), p3 = back(t, 3);
-    const V before = hn::LoadU(d, t > 0 ? h + (t - 1) * channels + c : state + c);
-    const auto f = gate_of(d, hn::Add(hn::LoadU(d, row + 2 * channels), fb));
-    const auto s = gate_of(d, u);
-    V v = hn::MulAdd(w3, p3, cb);
-    v = hn::MulAdd(w2, p2, v);
-    v = hn::MulAdd(w1, p1, v);
-    v = hn::MulAdd(w0, p0, v);
-    const V silu = hn::Mul(u, s.open);
-    const V g = hn::MulAdd(q, silu, carried);
-    const V dv = hn::Mul(g, f.closed);
-    const V dz = hn::Mul(hn::Mul(dv, f.open), hn::Sub(before, v));
-    carried = hn::Mul(f.open, g);
-    V dp = hn::Mul(w0, dv);
-    dp = hn::MulAdd(w1, dv1, dp);
-    dp = hn::MulAdd(w2, dv2, dp);
-    dp = hn::MulAdd(w3, dv3, dp);
-    const V slope = hn::Mul(s.open, hn::MulAdd(u, s.closed, one));
-    float* out = dupz + t * stride + c;
-    hn::StoreU(hn::Mul(hn::Mul(q, now), slope), d, out);
-    hn::StoreU(dp, d, out + channels);
-    hn::StoreU(dz, d, out + 2 * channels);
-    hn::StoreU(hn::Mul(silu, now), d, y + t * channels + c);
-    sums.dfb = hn::Add(sums.dfb, dz);
-    sums.dcb = hn::Add(sums.dcb, dv);
-    sums.dw0 = hn::MulAdd(dv, p0, sums.dw0);
-    sums.dw1 = hn::MulAdd(dv, p1, sums.dw1);
-    sums.dw2 = hn::MulAdd(dv, p2, sums.dw2);
-    sums.dw3 = hn::MulAdd(dv, p3, sums.dw3);
-    p0 = p1, p1 = p2, p2 = p3, now = before;
-    dv3 = dv2, dv2 = dv1, dv1 = dv;
-  }
-  add_scan_sums(d, sums, gradients, channels, c);
+struct ScanPlace {
+  const float* row;         // u | p | z of the token
+  const float* back[taps];  // p of it and of the tokens before
+  const float* before;      // h of the token before
+  const float* now;
+  const float* dy;
+  float* dupz;
+  float* y;
+  const float* dv_after[taps - 1];
+  float* dv;
+};
+
+// `c` counts from the whole row's first channel, `i` from the block's.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE void scan_backward_step(D d, const ScanWeights<float>& weights, size_t channels,
+                                   const ScanPlace& at, ScanBlock& block, size_t c, size_t i) {
+  const V u = hn::LoadU(d, at.row + c), q = hn::LoadU(d, at.dy + c);
+  const V z = hn::Add(hn::LoadU(d, at.row + 2 * channels + c), hn::LoadU(d, weights.fb + c));
+  const V before = hn::LoadU(d, at.before + c), now = hn::LoadU(d, at.now + c);
+  const auto gates = gates_of(d, z, u);
+  const auto& [f, s] = gates;
+  const V p[taps] = {hn::LoadU(d, at.back[0] + c), hn::LoadU(d, at.back[1] + c),
+                     hn::LoadU(d, at.back[2] + c), hn::LoadU(d, at.back[3] + c)};
+  const V v = convolved(d, weights, channels, c, p);
+  const V silu = hn::Mul(u, s.open);
+  const V g = hn::MulAdd(q, silu, hn::Load(d, block.carried + i));
+  const V dv = hn::Mul(g, f.closed);
+  const V dz = hn::Mul(hn::Mul(dv, f.open), hn::Sub(before, v));
+  V dp = hn::Mul(hn::LoadU(d, weights.cw + c), dv);
+#pragma GCC unroll 4
+  for (size_t j = 1; j < taps; ++j)
+    dp = hn::MulAdd(hn::LoadU(d, weights.cw + j * channels + c),
+                    hn::Load(d, at.dv_after[j - 1] + i), dp);
+  const V slope = hn::Mul(s.open, hn::MulAdd(u, s.closed, hn::Set(d, 1.0f)));
+  hn::StoreU(hn::Mul(hn::Mul(q, now), slope), d, at.dupz + c);
+  hn::StoreU(dp, d, at.dupz + channels + c);
+  hn::StoreU(dz, d, at.dupz + 2 * channels + c);
+  hn::StoreU(hn::Mul(silu, now), d, at.y + c);
+  hn::Store(hn::Mul(f.open, g), d, block.carried + i);
+  hn::Store(dv, d, at.dv + i);
+  accumulate(d, dz, block.dfb + i);
+  accumulate(d, dv, block.dcb + i);
+#pragma GCC unroll 4
+  for (size_t j = 0; j < taps; ++j) accumulate(d, hn::Mul(dv, p[j]), block.dcw[j] + i);
 }
 
 void scan_backward(const float* upz, ScanWeights<float> weights, const float* state, const float* h,
                    const float* dy, float* dupz, float* y, ScanGradients<float> gradients,
                    ScanExtent extent) {
-  for_vectors(extent.channels, [&](auto d, size_t c) HWY_ATTR {
-    scan_backward_channels(d, upz, weights, state, h, dy, dupz, y, gradients, extent, c);
-  });
+  const size_t channels = extent.channels;
+  for (size_t first = 0; first < channels; first += scan_block) {
+    const size_t count = std::min(scan_block, channels - first);
+    ScanBlock block;
+    for (size_t t = extent.length; t-- > 0;) {
+      ScanPlace at{};
+      at.row = upz + t * 3 * channels;
+      for (size_t j = 0; j < taps; ++j) at.back[j] = looked_back(upz, state, t, j, channels);
+      at.before = t > 0 ? h + (t - 1) * channels : state;
+      at.now = h + t * channels;
+      at.dy = dy + t * channels;
+      at.dupz = dupz + t * 3 * channels;
+      at.y = y + t * channels;
+      for (size_t j = 1; j < taps; ++j) at.dv_after[j - 1] = block.dv[(t + j) % (taps - 1)];
+      at.dv = block.dv[t % (taps - 1)];
+      for_vectors(count, [&](auto d, size_t i) HWY_ATTR {
+        scan_backward_step(d, weights, channels, at, block, first + i, i);
+      });
+    }
+    scale_add(1.0f, block.dfb, gradients.dfb + first, count);
+    scale_add(1.0f, block.dcb, gradients.dcb + first, count);
+    for (size_t j = 0; j < taps; ++j)
+      scale_add(1.0f, block.dcw[j], gradients.dcw + j * channels + first, count);
+  }
 }
 
 void gated_forward(const float* vg, float scale, float* hidden, size_t rows, size_t width) {
@@ -320,12 +363,6 @@ void adam(float* x, const float* dx, float* m, float* v, size_t count, const Ada
                               hn::Add(root, hn::Set(d, 1e-8f)));
     const auto kept = hn::Set(d, 1 - rates.learning_rate * rates.decay);
     hn::StoreU(hn::Sub(hn::Mul(hn::LoadU(d, x + i), kept), step), d, x + i);
-  });
-}
-
-void scale_add(float a, const float* x, float* y, size_t count) {
-  for_vectors(count, [&](auto d, size_t i) HWY_ATTR {
-    hn::StoreU(hn::MulAdd(hn::Set(d, a), hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, y + i);
   });
 }
 
