@@ -28,13 +28,6 @@ void set_option(int fd, int level, int name, int value) {
   setsockopt(fd, level, name, &value, sizeof value);
 }
 
-// The kernel's number of a socket, unique while the machine runs; 0: not an open socket.
-uint64_t cookie_of(int fd) {
-  uint64_t cookie = 0;
-  socklen_t size = sizeof cookie;
-  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
-}
-
 std::string errno_text(int error) { return std::strerror(error); }
 
 Result<SocketAddress, std::string> listen_address(const std::string& listen) {
@@ -208,7 +201,7 @@ void Acceptor::accept_failed(int error) {
 void Acceptor::admit(int fd, const SocketAddress& address) {
   Connection connection{
       .fd = fd,
-      .cookie = cookie_of(fd),
+      .cookie = socket_cookie(fd),
       .address = to_string(address),
       .key = limit_key(address),
       .is_exempt = limits_.is_loopback_exempt && is_loopback(address),
@@ -281,6 +274,7 @@ void Acceptor::hand_over(Connection& connection) {
   connection.stage = Stage::handed_over;
   connection.deadline = Clock::now() + std::chrono::milliseconds(limits_.handshake_timeout_ms) +
                         std::chrono::seconds(1);
+  gauges_->add(connection.address, connection.fd);
   hand_over_(connection.fd);
 }
 
@@ -306,8 +300,9 @@ void Acceptor::expire() {
 void Acceptor::sweep() {
   std::vector<Connection> gone;
   std::erase_if(connections_, [&](const Connection& connection) {
-    if (connection.stage == Stage::hello || cookie_of(connection.fd) == connection.cookie)
+    if (connection.stage == Stage::hello || socket_cookie(connection.fd) == connection.cookie)
       return false;
+    gauges_->remove(connection.address);
     gone.push_back(connection);
     return true;
   });

@@ -17,6 +17,7 @@
 #include "node/client_hello.h"
 #include "node/endpoint.h"
 #include "node/queue.h"
+#include "node/socket_gauge.h"
 #include "node/token_buckets.h"
 
 namespace starling::node {
@@ -75,6 +76,8 @@ class Acceptor {
   ~Acceptor();
   uint16_t port() const { return port_; }
   const std::shared_ptr<AcceptorMail>& mail() const { return mail_; }
+  // Of the connections that were handed over and are not known to be closed.
+  const std::shared_ptr<SocketGauges>& gauges() const { return gauges_; }
   void run(HandOver hand_over,
            OnRefused on_refused);  // starts the thread, on which both are called
   void stop();
@@ -110,6 +113,7 @@ class Acceptor {
   const int listen_fd_;
   const uint16_t port_;
   const std::shared_ptr<AcceptorMail> mail_;
+  const std::shared_ptr<SocketGauges> gauges_ = std::make_shared<SocketGauges>();
   int spare_fd_ = -1;
   HandOver hand_over_;
   OnRefused on_refused_;

@@ -269,6 +269,8 @@ class DialledLink final : public PeerLink,
     alarm_.Cancel();
     verdict_->release(*table_, dial_);
     if (is_taken_) {
+      if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED)
+        count_refused(swarm::DropReason::oversized);
       stream_done(end_text(status));
     } else if (const std::optional<PeerProof> itself = verdict_->itself()) {
       table_->met_itself(*itself, plan_.address);

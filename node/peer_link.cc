@@ -179,6 +179,11 @@ void PeerLink::read_done(bool ok) {
   read_next();
 }
 
+void PeerLink::count_refused(swarm::DropReason reason) {
+  std::lock_guard lock(mutex_);
+  if (is_up_) terms_.sink(swarm::ReceivedRefused{.from = proof_.id, .reason = reason});
+}
+
 void PeerLink::stop_stream(const std::string& reason) {
   {
     std::lock_guard lock(mutex_);

@@ -74,6 +74,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   void refuse(const std::string& reason);  // instead of let_write: the link never comes up
   void read_next();                        // from a reaction only
   void read_done(bool ok);
+  void count_refused(swarm::DropReason reason);  // of a frame that gRPC did not let through
   void write_done(bool ok);
   void stream_done(
       const std::string& reason);  // gRPC's last word; the reason counts if the link was still up

@@ -83,6 +83,7 @@ struct Grounds {
   std::shared_ptr<PeerTable> table;
   const LinkTerms& terms;
   std::shared_ptr<AcceptorMail> mail;
+  std::shared_ptr<SocketGauges> gauges;
   std::shared_ptr<LiveStreams> live = std::make_shared<LiveStreams>();
 };
 
@@ -108,6 +109,7 @@ class InboundLink final : public PeerLink, public Reactor {
       return link.get();
     }
     grounds.mail->post(AcceptorMail::Linked{.address = address});
+    link->gauge_ = grounds.gauges->find(address);
     link->identify(std::move(proof).value(), address);
     if (const std::optional<std::string> refusal = grounds.table->admit_inbound(link)) {
       link->code_ = grpc::StatusCode::ALREADY_EXISTS;
@@ -121,7 +123,13 @@ class InboundLink final : public PeerLink, public Reactor {
   }
 
   void OnSendInitialMetadataDone(bool ok) override { let_write(ok); }
-  void OnReadDone(bool ok) override { read_done(ok); }
+  void OnReadDone(bool ok) override {
+    const std::optional<uint64_t> received = gauge_.received_bytes();
+    const bool is_refused = !ok && received && *received - received_bytes_ > unread_size_max();
+    if (is_refused) count_refused(swarm::DropReason::oversized);
+    received_bytes_ = received.value_or(received_bytes_);
+    read_done(ok);
+  }
   void OnWriteDone(bool ok) override { write_done(ok); }
   void OnDone() override {
     std::shared_ptr<InboundLink> last = std::move(self_);
@@ -137,7 +145,14 @@ class InboundLink final : public PeerLink, public Reactor {
   void cancel() override { call_->TryCancel(); }
   void finish(const std::string& reason) override { Finish(grpc::Status(code_, reason)); }
 
+  // When reading fails although the connection is open and so much has come since the last message,
+  // gRPC has refused a message for its size. Some of it may have come with that last message, hence
+  // the half; no honest frame is nearly as large.
+  uint64_t unread_size_max() const { return terms_.frame_size_max / 2; }
+
   const std::shared_ptr<LiveStreams> live_;
+  SocketGauge gauge_;
+  uint64_t received_bytes_ = 0;  // of the connection, when the last message had been read
   grpc::CallbackServerContext* const call_;  // gRPC's, until OnDone
   grpc::StatusCode code_ = grpc::StatusCode::ABORTED;
   std::shared_ptr<InboundLink> self_;
@@ -190,8 +205,8 @@ Result<std::unique_ptr<PeerServer>, std::string> PeerServer::start(
   std::unique_ptr<PeerServer> server(new PeerServer);
   server->acceptor_ = std::move(acceptor).value();
   const std::shared_ptr<AcceptorMail> mail = server->acceptor_->mail();
-  server->service_ =
-      std::make_unique<Service>(Grounds{.table = table, .terms = terms, .mail = mail});
+  server->service_ = std::make_unique<Service>(
+      Grounds{.table = table, .terms = terms, .mail = mail, .gauges = server->acceptor_->gauges()});
 
   tls::TlsServerCredentialsOptions credentials(
       std::make_shared<tls::StaticDataCertificateProvider>(std::vector<tls::IdentityKeyCertPair>{

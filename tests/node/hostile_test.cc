@@ -153,7 +153,7 @@ TEST_CASE("a member's cut, swollen, forged and senseless frames are refused with
   });
 }
 
-TEST_CASE("a frame above what the port takes ends the link of its sender, and nothing else") {
+TEST_CASE("a frame above what the port takes is counted, ends its sender's link and nothing else") {
   Victim victim;
   Guest honest(victim, "honest"), hostile(victim, "hostile");
   honest.greet();
@@ -161,6 +161,7 @@ TEST_CASE("a frame above what the port takes ends the link of its sender, and no
   honest.contribute(victim, 1);
   hostile.link().send(Bytes(TransportOptions().frame_size_max + (1u << 20)));
   CHECK(hostile.link().wait_ended());
+  victim.check_refused("oversized");
   honest.contribute(victim, 2);
   hostile.greet();
   hostile.contribute(victim, 3);

@@ -172,7 +172,7 @@ TEST_CASE("forged frames are refused with their reasons, and the link goes on") 
   CHECK(attack.node.inbox->count<swarm::LinkDown>() == 0);
 }
 
-TEST_CASE("a frame above the size limit ends the link") {
+TEST_CASE("a frame above the size limit is counted and ends the link") {
   TransportOptions options = TestNode::quick();
   options.frame_size_max = 1u << 20;
   Attack attack(options);
@@ -186,7 +186,10 @@ TEST_CASE("a frame above the size limit ends the link") {
     CHECK(peer.wait_ended());
   }
   REQUIRE(attack.node.inbox->wait_for<swarm::LinkDown>());
-  CHECK(attack.node.inbox->count<swarm::ReceivedRefused>() == 1);
+  CHECK(attack.node.inbox->count<swarm::ReceivedRefused>() == 2);
+  const auto last = attack.node.inbox->wait_for<swarm::ReceivedRefused>(2);
+  REQUIRE(last);
+  CHECK(last->reason == swarm::DropReason::oversized);
   CHECK(attack.connect().wait_linked());
 }
 

@@ -249,6 +249,20 @@ TEST_CASE("a frame of sixteen MiB arrives whole") {
   CHECK(a.transport->counters().sent_bytes >= large->size());
 }
 
+TEST_CASE("a frame above the limit of who dialled is counted there too") {
+  const TestSwarm swarm;
+  const Member ann(swarm), ben(swarm);
+  TransportOptions small = TestNode::quick();
+  small.frame_size_max = 1u << 20;
+  TestNode a(ann, small), b(ben);
+  REQUIRE(link(a, b, ben.id()));
+  b.transport->send(ann.id(), std::make_shared<const swarm::Bytes>(2u << 20, uint8_t{7}));
+  const auto refused = a.inbox->wait_for<swarm::ReceivedRefused>();
+  REQUIRE(refused);
+  CHECK(refused->reason == swarm::DropReason::oversized);
+  CHECK(a.inbox->wait_for<swarm::LinkDown>());
+}
+
 TEST_CASE("a banned member is cut off and stays out, whoever dials") {
   const TestSwarm swarm;
   const Member ann(swarm), ben(swarm);
