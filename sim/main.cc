@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "sim/local.h"
+#include "sim/simulate.h"
 
 namespace starling::sim {
 namespace {
@@ -19,6 +20,8 @@ constexpr const char* examples = R"(Examples:
   starling sim local                      four nodes teach each other eight small skills
   starling sim local --nodes 2 --text a.txt --text b.txt --minutes 5
   starling sim local --chaos              the same while nodes are killed and started again
+  starling sim run sim/scenarios/home.yaml --out report     eight devices in virtual time
+  starling sim run sim/scenarios/hostile.yaml --seed 7      a fifth of the nodes mean harm
 )";
 
 void describe_local(CLI::App& local, LocalOptions& options) {
@@ -53,6 +56,20 @@ void describe_local(CLI::App& local, LocalOptions& options) {
       ->type_name("PATH");
 }
 
+void describe_run(CLI::App& run, SimulateOptions& options) {
+  run.add_option("scenario", options.scenario, "The scenario, such as sim/scenarios/home.yaml")
+      ->required()
+      ->type_name("SCENARIO.yaml");
+  run.add_option("--nodes", options.nodes, "How many nodes, instead of the scenario's number")
+      ->check(CLI::Range(1u, 10000u));
+  run.add_option("--seed", options.seed, "What everything is drawn from")->capture_default_str();
+  run.add_option("--out", options.directory, "Folder of report.json, report.html and series.csv")
+      ->type_name("DIR");
+  run.add_option("--threads", options.threads, "Threads; the outcome does not depend on it")
+      ->check(CLI::Range(1u, 256u))
+      ->capture_default_str();
+}
+
 int run_program(int argc, char** argv) {
   CLI::App app("Many real nodes on one machine, and what they know alone and together.",
                "starling-sim");
@@ -63,6 +80,9 @@ int run_program(int argc, char** argv) {
   options.program = program_beside_this();
   CLI::App* local = app.add_subcommand("local", "Start N nodes as processes on this machine");
   describe_local(*local, options);
+  SimulateOptions simulate_options;
+  CLI::App* simulated = app.add_subcommand("run", "Run a scenario in virtual time");
+  describe_run(*simulated, simulate_options);
   if (argc <= 1) {
     std::fprintf(stderr, "%s", app.help().c_str());
     return static_cast<int>(ExitCode::usage);
@@ -72,6 +92,10 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::ParseError& wrong) {
     const int code = app.exit(wrong);
     return code == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  if (simulated->parsed()) {
+    Signals signals;
+    return run_simulation(simulate_options, signals);
   }
   std::error_code error;
   const std::filesystem::path program = std::filesystem::absolute(options.program, error);

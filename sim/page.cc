@@ -1,75 +1,16 @@
 #include "sim/page.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <string_view>
+
+#include "sim/drawing.h"
 
 namespace starling::sim {
 namespace {
 
-constexpr std::string_view style = R"(
-:root { color-scheme: light dark; --ink: #1d2330; --paper: #ffffff; --faint: #8a93a5;
-  --line: #d5dae3; --heat: #0b6e4f; --on-heat: #ffffff; --own: #c4501b; --sent: #3566b8;
-  --received: #8fb0e6; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e7eaf0; --paper: #14171d;
-  --faint: #8d96a8; --line: #343b48; --heat: #35b98a; --on-heat: #0c1512; --own: #f2935f;
-  --sent: #7ba6ee; --received: #3d5d94; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  margin: 2rem auto; max-width: 62rem; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .4rem; }
-p { max-width: 46rem; } .faint { color: var(--faint); } code { font-size: .85em; }
-svg { display: block; max-width: 100%; height: auto; font: 12px system-ui, sans-serif; }
-svg text { fill: var(--ink); } svg .faint { fill: var(--faint); } svg .on { fill: var(--on-heat); }
-table { border-collapse: collapse; } td, th { padding: .15rem .8rem .15rem 0; text-align: left; }
-td { font-variant-numeric: tabular-nums; border-top: 1px solid var(--line); }
-)";
-
-std::string fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char letter : text) {
-    switch (letter) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += letter;
-    }
-  }
-  return out;
-}
-
 struct Range {
   double low = 0, high = 1;
 };
-
-std::string text_at(double x, double y, std::string_view anchor, std::string_view kind,
-                    std::string_view text) {
-  return "<text x=\"" + fixed(x, 1) + "\" y=\"" + fixed(y, 1) + "\" text-anchor=\"" +
-         std::string(anchor) + "\" class=\"" + std::string(kind) + "\">" + escaped(text) +
-         "</text>\n";
-}
-
-std::string svg(double width, double height, std::string_view label, const std::string& content) {
-  return "<svg role=\"img\" aria-label=\"" + escaped(label) + "\" width=\"" + fixed(width, 0) +
-         "\" height=\"" + fixed(height, 0) + "\" viewBox=\"0 0 " + fixed(width, 0) + " " +
-         fixed(height, 0) + "\">\n" + content + "</svg>\n";
-}
 
 Range range_of(const Report& report) {
   if (report.kind == Kind::skills) return {};
@@ -123,18 +64,6 @@ std::string heat_map(const Report& report, const std::vector<std::vector<double>
   }
   return svg(left + cell_width * static_cast<double>(report.tasks.size()) + 60,
              top + cell_height * static_cast<double>(report.nodes.size()) + 6, label, content);
-}
-
-std::string colour(size_t index, size_t count) {
-  return "hsl(" + std::to_string(360 * index / std::max<size_t>(1, count)) + " 62% 52%)";
-}
-
-// A round step that divides `span` into three to eight parts.
-double tick_step(double span) {
-  const double rough = span / 5;
-  const double power = std::pow(10.0, std::floor(std::log10(rough)));
-  const double lead = rough / power;
-  return power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
 }
 
 struct Plot {
@@ -277,12 +206,7 @@ std::string to_html(const Report& report) {
   const std::string title = report.kind == Kind::skills
                                 ? "Starling: what a swarm of nodes has taught itself"
                                 : "Starling: texts learned apart and together";
-  std::string page =
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta "
-      "name=\"viewport\" "
-      "content=\"width=device-width, initial-scale=1\">\n<title>" +
-      title + "</title>\n<style>" + std::string(style) + "</style>\n</head>\n<body>\n<h1>" + title +
-      "</h1>\n";
+  std::string page = page_start(title);
   page += "<p class=\"faint\">" + std::to_string(report.nodes.size()) + " nodes, " +
           std::to_string(report.parameters) + " parameters, " + fixed(report.seconds, 0) +
           " s, seed " + std::to_string(report.seed) + "</p>\n" + introduction(report);

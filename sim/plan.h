@@ -22,7 +22,9 @@ enum class ExitCode : int {
   usage = 2,
   bad_data = 65,
   internal = 70,
-  cannot_create = 73
+  too_little_memory = 71,
+  cannot_create = 73,
+  config = 78
 };
 
 struct Failure {

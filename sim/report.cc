@@ -9,16 +9,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "sim/drawing.h"
 #include "sim/page.h"
 
 namespace starling::sim {
 namespace {
-
-std::string fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 std::string cell(Kind kind, double value) {
   return kind == Kind::skills ? fixed(100 * value, 0) + " %" : fixed(value, 3);
@@ -65,6 +60,8 @@ std::string bytes_text(uint64_t bytes) {
   return fixed(static_cast<double>(bytes) / 1e6, 2) + " MB";
 }
 
+}  // namespace
+
 Result<Done, Failure> write_whole(const std::string& path, const std::string& bytes) {
   const std::string fresh = path + ".new";
   std::ofstream file(fresh, std::ios::binary | std::ios::trunc);
@@ -76,8 +73,6 @@ Result<Done, Failure> write_whole(const std::string& path, const std::string& by
   const std::string why = error ? error.message() : std::strerror(errno);
   return Unexpected{Failure{ExitCode::cannot_create, "cannot write " + path + ": " + why}};
 }
-
-}  // namespace
 
 void Series::add(double second, uint64_t step, double loss_value, uint64_t sent) {
   if (!seconds.empty() && second < seconds.back() + spacing_s_) return;

@@ -56,6 +56,9 @@ Means means(const Report& report, const std::vector<std::vector<double>>& matrix
 std::string to_json(const Report& report);  // the object of report.json; see sim/README.md
 std::string to_text(const Report& report);  // the tables for the terminal
 
+// Writes a file whole or not at all. Errors: cannot_create.
+Result<Done, Failure> write_whole(const std::string& path, const std::string& bytes);
+
 // Writes report.json and report.html (whole or not at all). Errors: cannot_create.
 Result<Done, Failure> write_report(const Report& report, const std::string& directory);
 

@@ -1,0 +1,148 @@
+#include "sim/baselines.h"
+
+#include <algorithm>
+
+#include "model/parallel.h"
+#include "sim/chance.h"
+
+namespace starling::sim {
+namespace {
+
+constexpr float statistics_rate_alone = 0.3f;  // as in a node without a swarm
+constexpr float beta1_alone = 0.9f;
+constexpr size_t probes_max = 8;
+constexpr uint64_t points_wanted = 12;
+
+double mean_of(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+}
+
+// All nodes' students, moved on together one exchange at a time.
+class Class {
+ public:
+  Class(const Course& course, const Lessons& lessons, const BaselineOptions& options)
+      : course_(course), lessons_(lessons), options_(options) {}
+
+  void enrol(const Lessons::Own& own, uint32_t rows, uint64_t seed) {
+    students_.push_back(std::make_unique<Student>(
+        course_, own, Student::Options{.beta1 = beta1_alone, .rows = rows, .seed = seed}));
+  }
+
+  // `between` is called after each exchange's steps. False: stopped.
+  bool learn(const std::function<void()>& between, Standing& standing) {
+    const uint64_t steps = course_.learn.steps, interval = course_.learn.steps_per_exchange;
+    uint64_t probe_at = 0;
+    for (uint64_t step = 0; step < steps; step += interval) {
+      if (step >= probe_at) {
+        standing.points.push_back({static_cast<double>(step), probe()});
+        probe_at += std::max<uint64_t>(1, steps / points_wanted);
+      }
+      const uint64_t count = std::min(interval, steps - step);
+      each([&](Student& student) {
+        for (uint64_t i = 0; i < count; ++i)
+          (void)student.step(learning_rate(course_.learn, step + i, step + i));
+        student.trainer.end_exchange(statistics_rate_alone);
+        student.trainer.release_scratch();
+      });
+      between();
+      const double done = static_cast<double>(step) / static_cast<double>(steps);
+      if (!options_.watch(done)) return false;
+    }
+    return true;
+  }
+
+  void average() {
+    std::vector<double> sum(course_.genesis.size(), 0);
+    for (const auto& student : students_) {
+      const std::span<const float> x = std::as_const(student->trainer).parameters();
+      for (size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(x[i]);
+    }
+    each([&](Student& student) {
+      const std::span<float> x = student.trainer.parameters();
+      for (size_t i = 0; i < sum.size(); ++i)
+        x[i] = static_cast<float>(sum[i] / static_cast<double>(students_.size()));
+    });
+  }
+
+  std::vector<std::vector<double>> scores(size_t count, bool is_short) {
+    count = std::min(count, students_.size());
+    std::vector<std::vector<double>> rows(count);
+    model::parallel_for(static_cast<uint32_t>(count), options_.threads, [&](uint32_t i) {
+      const std::span<const float> x = std::as_const(students_[i]->trainer).parameters();
+      rows[i] = score({*course_.shape, {x.begin(), x.end()}, 0}, lessons_, is_short);
+    });
+    return rows;
+  }
+  size_t size() const { return students_.size(); }
+  double probe() {
+    std::vector<double> means;
+    for (const auto& row : scores(probes_max, true)) means.push_back(mean_of(row));
+    return mean_of(means);
+  }
+
+ private:
+  void each(const std::function<void(Student&)>& body) {
+    model::parallel_for(static_cast<uint32_t>(students_.size()), options_.threads,
+                        [&](uint32_t i) { body(*students_[i]); });
+  }
+  const Course& course_;
+  const Lessons& lessons_;
+  const BaselineOptions& options_;
+  std::vector<std::unique_ptr<Student>> students_;
+};
+
+Lessons::Own everything(const Lessons& lessons) {
+  Lessons::Own all;
+  for (const Lessons::Own& own : lessons.nodes) {
+    all.pairs.insert(all.pairs.end(), own.pairs.begin(), own.pairs.end());
+    all.text += own.text;
+  }
+  return all;
+}
+
+}  // namespace
+
+Standing run_baseline(const std::string& name, const Course& course, const Lessons& lessons,
+                      const BaselineOptions& options) {
+  Standing standing{.name = name, .matrix = {}, .points = {}};
+  Class all(course, lessons, options);
+  const auto nodes = static_cast<uint32_t>(lessons.nodes.size());
+  if (name == "centralised") {
+    all.enrol(everything(lessons), course.learn.rows * nodes,
+              rng_for(options.seed, Purpose::learner, nodes).next());
+  } else {
+    for (uint32_t node = 0; node < nodes; ++node)
+      all.enrol(lessons.nodes[node], course.learn.rows,
+                rng_for(options.seed, Purpose::learner, node).next());
+  }
+  const bool is_averaged = name == "fedavg";
+  standing.is_complete =
+      all.learn([&] { if (is_averaged) all.average(); }, standing);
+  standing.matrix = all.scores(is_averaged ? 1 : all.size(), false);
+  standing.points.push_back({static_cast<double>(course.learn.steps), all.probe()});
+  return standing;
+}
+
+Quality quality(const std::vector<std::vector<double>>& matrix, const Lessons& lessons,
+                const std::vector<uint8_t>& is_left_out) {
+  double own = 0, others = 0;
+  size_t own_count = 0, other_count = 0;
+  for (size_t node = 0; node < lessons.nodes.size(); ++node) {
+    const auto& row = matrix.size() == 1 ? matrix[0] : matrix[node];
+    if (!is_left_out.empty() && is_left_out[node] != 0) continue;
+    for (size_t task = 0; task < row.size(); ++task) {
+      const bool is_own = lessons.is_own(node, task);
+      (is_own ? own : others) += row[task];
+      ++(is_own ? own_count : other_count);
+    }
+  }
+  const auto mean = [](double sum, size_t count) {
+    return count == 0 ? -1 : sum / static_cast<double>(count);
+  };
+  return {mean(own + others, own_count + other_count), mean(own, own_count),
+          mean(others, other_count)};
+}
+
+}  // namespace starling::sim

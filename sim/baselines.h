@@ -1,0 +1,41 @@
+#pragma once
+// What the swarm is compared with, in the same run: the same pieces dealt to the same nodes, the
+// same number of steps of each, the same schedule.
+//   alone        every node by itself
+//   fedavg       a server averages all nodes' weights after every exchange's steps; nobody is late
+//   centralised  one device has everybody's data and makes the same number of steps, each as large
+//                as those of all nodes together
+#include <functional>
+
+#include "sim/learner.h"
+
+namespace starling::sim {
+
+struct Standing {
+  std::string name;
+  std::vector<std::vector<double>> matrix;  // [node][task]; one row where all nodes have one model
+  struct Point {
+    double steps = 0, quality = 0;
+  };
+  std::vector<Point> points;
+  bool is_complete = false;
+};
+
+struct BaselineOptions {
+  uint64_t seed = 1;
+  uint32_t threads = 1;
+  // Called often with the share done; false stops the run.
+  std::function<bool(double)> watch;
+};
+// Requires: not synthetic; `name` is one of learn.baselines.
+Standing run_baseline(const std::string& name, const Course& course, const Lessons& lessons,
+                      const BaselineOptions& options);
+
+// Mean of the matrix over all cells, over own tasks, over others' tasks; -1 where there are none.
+struct Quality {
+  double mean = -1, own = -1, others = -1;
+};
+Quality quality(const std::vector<std::vector<double>>& matrix, const Lessons& lessons,
+                const std::vector<uint8_t>& is_left_out);
+
+}  // namespace starling::sim

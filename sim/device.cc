@@ -1,0 +1,437 @@
+// A snapshot file here is the version vector's bytes behind their 32-bit size, then the base's
+// values, little endian as in memory. The node's file says the same in its checkpoint format.
+#include "sim/device.h"
+
+#include <sodium.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "sim/chance.h"
+#include "sim/world.h"
+#include "swarm/codec.h"
+
+namespace starling::sim {
+namespace {
+
+constexpr Micros announce_delay = micros_of_ms(500);  // as the node's learner
+constexpr Micros disk_delay = micros_of_ms(15);       // an fsync
+constexpr size_t snapshots_kept = 3;
+constexpr size_t replayed_frames = 4;  // of an attacker, each exchange
+
+template <typename... Visitors>
+struct Overloaded : Visitors... {
+  using Visitors::operator()...;
+};
+template <typename... Visitors>
+Overloaded(Visitors...) -> Overloaded<Visitors...>;
+
+swarm::Bytes snapshot_file(const swarm::Exchange& exchange) {
+  const swarm::Bytes applied = swarm::encode(exchange.applied());
+  const auto size = static_cast<uint32_t>(applied.size());
+  const auto values = exchange.base().values();
+  swarm::Bytes file(sizeof size + applied.size() + values.size_bytes());
+  std::memcpy(file.data(), &size, sizeof size);
+  std::copy(applied.begin(), applied.end(), file.begin() + sizeof size);
+  std::memcpy(file.data() + sizeof size + applied.size(), values.data(), values.size_bytes());
+  return file;
+}
+
+struct SnapshotContent {
+  swarm::VersionVector applied;
+  std::vector<int32_t> values;
+};
+
+std::optional<SnapshotContent> read_snapshot(const swarm::Bytes& file, size_t parameters) {
+  uint32_t size = 0;
+  if (file.size() < sizeof size) return std::nullopt;
+  std::memcpy(&size, file.data(), sizeof size);
+  const size_t values_size = parameters * sizeof(int32_t);
+  if (file.size() != sizeof size + size + values_size) return std::nullopt;
+  auto applied = swarm::decode_version_vector(swarm::ByteView(file).subspan(sizeof size, size));
+  if (!applied) return std::nullopt;
+  SnapshotContent content{std::move(*applied), std::vector<int32_t>(parameters)};
+  std::memcpy(content.values.data(), file.data() + sizeof size + size, values_size);
+  return content;
+}
+
+}  // namespace
+
+Keys::Keys(uint64_t seed) {
+  Rng rng(seed);
+  std::array<uint8_t, 32> bytes{};
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(rng.next() >> 56);
+  crypto_sign_seed_keypair(public_key.data(), secret.data(), bytes.data());
+}
+
+Device::Device(World& in, uint32_t at)
+    : world(&in),
+      index(at),
+      address("10." + std::to_string(at >> 16) + "." + std::to_string((at >> 8) & 255) + "." +
+              std::to_string(at & 255) + ":7411") {
+  become_somebody();
+}
+
+void Device::become_somebody() {
+  keys_.emplace(rng_for(world->seed, Purpose::keys, (identities_++ << 32) | index).next());
+  id_ = swarm::peer_id_of(keys_->public_key);
+  world->identify(id_, index);
+  disk_ = Disk();
+}
+
+swarm::MemberRecord Device::record() const {
+  swarm::MemberRecord record;
+  record.membership = swarm::admit(world->root.signer(), keys_->public_key, 0);
+  record.name = "node" + std::to_string(index);
+  if (!world->network.only_dials_out(index)) record.addresses = {address};
+  record.epoch = disk_.epoch;
+  return swarm::sign_record(record, keys_->signer());
+}
+
+void Device::boot() {
+  assert(!is_up());
+  ++boots;
+  ++disk_.epoch;
+  published_ = control_seq_ = 0;
+  is_announcing_ = false;
+  saved_at_ = world->now;
+  const uint64_t lesson_seed = rng_for(world->seed, Purpose::learner, index).next();
+  const Lessons::Own& own = world->lessons->nodes[index];
+  if (tamper_ && tamper_->attack() == Attack::label_flip) {
+    Lessons::Own wrong = own;
+    flip_labels(wrong);
+    learner_ = std::make_unique<Learner>(*world->course, wrong, lesson_seed);
+  } else {
+    learner_ = std::make_unique<Learner>(*world->course, own, lesson_seed);
+  }
+  if (disk_.checkpoint) learner_->restore(*disk_.checkpoint);
+  replay_log();
+  swarm::Recovered recovered{
+      .have = learner_->exchange().applied(), .stored = {}, .members = disk_.members};
+  for (const Disk::Entry& entry : disk_.log) {
+    if (!recovered.have.contains(entry.key)) continue;
+    recovered.stored.push_back({entry.key, {}, entry.raw_norm});
+    const auto opened = swarm::open(*entry.frame, world->swarm);
+    std::copy_n(opened->header.payload_hash.begin(), 16, recovered.stored.back().hash.begin());
+  }
+  const swarm::StateOptions options{.config = world->config,
+                                    .swarm = world->swarm,
+                                    .fingerprint = world->course->fingerprint,
+                                    .self = record(),
+                                    .software = "sim"};
+  state_ = std::make_unique<swarm::State>(
+      options, rng_for(world->seed, Purpose::state, (boots << 32) | index), world->instant());
+  input(std::move(recovered));
+  for (const auto& [offer, file] : disk_.snapshots) input(swarm::SnapshotAvailable{offer});
+  input(swarm::BaseReached{learner_->exchange().applied(), learner_->base_hash()});
+  if (index != 0) input(swarm::AddAddress{world->devices[0]->address});
+  go_on();
+}
+
+// What the log has beyond the checkpoint; what was held is pulled and judged anew.
+void Device::replay_log() {
+  bool is_own_replayed = false;
+  for (const Disk::Entry& entry : disk_.log) {
+    if (disk_.held.contains(entry.key) || learner_->exchange().applied().contains(entry.key))
+      continue;
+    world->checker.applied(*world, index, entry.key, entry.frame);
+    if (learner_->accept_frame(entry.key, *entry.frame, world->swarm))
+      is_own_replayed = is_own_replayed || entry.key.stream.origin == id_;
+  }
+  if (is_own_replayed) learner_->forget_unsent();
+  disk_.held.clear();
+}
+
+void Device::crash(bool loses_disk) {
+  assert(is_up());
+  ++boots;
+  ++wake_token;
+  state_.reset();
+  learner_.reset();
+  slice.reset();
+  inbox_.clear();
+  world->cut_all(index, "connection reset");
+  if (loses_disk) become_somebody();
+}
+
+void Device::input(swarm::Input event) {
+  if (!is_up()) return;
+  std::vector<swarm::Output> outbox;
+  state_->handle(std::move(event), world->instant(), outbox);
+  const swarm::Instant deadline = state_->next_deadline();
+  assert(deadline > world->instant());
+  ++wake_token;
+  if (deadline != swarm::never) world->at(deadline.ms * 1000, WakeUp{index, wake_token});
+  for (const swarm::Output& output : outbox) perform(output);
+}
+
+bool Device::is_finished() const {
+  return is_up() && learner_->steps() >= world->scenario->learn.steps;
+}
+
+// ---- Learning
+
+void Device::go_on() {
+  if (!is_up() || slice || is_finished() || !world->may_learn()) return;
+  const Scenario::Learn& learn = world->scenario->learn;
+  // Deltas of others go in between two slices: a quarter of an exchange late at most.
+  const bool is_whole = !world->course->shape || learn.steps_per_exchange < 8;
+  const uint32_t wanted = is_whole ? learn.steps_per_exchange : learn.steps_per_exchange / 4;
+  const auto left = static_cast<uint32_t>(learn.steps - learner_->steps());
+  const auto to_exchange =
+      static_cast<uint32_t>(learn.steps_per_exchange - learner_->steps_since_exchange());
+  slice = Slice{.steps = std::min({wanted, left, to_exchange}),
+                .swarm_step = state_->view(world->instant()).median_step};
+  const double ms = slice->steps * learn.step_ms * slowness;
+  world->at(world->now + micros_of_ms(ms), SliceEnds{index, boots});
+}
+
+void Device::learned() {
+  assert(slice && slice->is_computed);
+  slice.reset();
+  for (auto& waiting : std::exchange(inbox_, {})) {
+    std::visit(Overloaded{[&](const swarm::Deliver& delivery) { apply(delivery); },
+                          [&](const swarm::SnapshotOffer& offer) { install(offer); }},
+               waiting);
+  }
+  const bool is_due =
+      learner_->steps_since_exchange() >= world->scenario->learn.steps_per_exchange;
+  if (is_due || (is_finished() && learner_->steps_since_exchange() > 0)) publish();
+  input(swarm::Progress{learner_->steps(), static_cast<float>(learner_->loss()), !is_finished()});
+  fold_log();
+  const bool is_checkpoint_due =
+      world->now - saved_at_ >= micros_of_s(world->scenario->run.checkpoint_s);
+  if (is_checkpoint_due && world->scenario->faults.until_s > 0) {
+    disk_.checkpoint = learner_->save();
+    saved_at_ = world->now;
+  }
+  go_on();
+}
+
+void Device::publish() {
+  const swarm::FrameHeader header{
+      .swarm = world->swarm, .epoch = disk_.epoch, .seq = published_ + 1};
+  auto publication = learner_->publish(state_->view(world->instant()), header, keys_->signer(),
+                                       tamper_ ? &*tamper_ : nullptr);
+  if (!publication) return;
+  ++published_;
+  const swarm::DeltaKey key{{id_, disk_.epoch}, published_};
+  world->checker.signed_by_origin(key, publication->frame);
+  if (tamper_) ++world->sometimes["hostile_deltas"];
+  if (tamper_ && tamper_->attack() == Attack::equivocate && last_own_frame_) {
+    const auto old = swarm::open(*last_own_frame_, world->swarm);
+    second_face_ = {key, std::make_shared<const swarm::Bytes>(swarm::seal(
+                             publication->header, old->payload, keys_->signer()))};
+    world->checker.signed_by_origin(key, second_face_.second);
+  }
+  last_own_frame_ = publication->frame;
+  base_changed();
+  input(std::move(*publication));
+  if (tamper_ && tamper_->attack() == Attack::replay) replay_frames();
+}
+
+void Device::deliver(const swarm::Deliver& delivery) {
+  swarm::Deliver complete = delivery;
+  disk_.held.erase(delivery.key);
+  if (!complete.frame) complete.frame = disk_.frames.at(delivery.key);
+  world->checker.applied(*world, index, complete.key, complete.frame);
+  if (slice) {
+    inbox_.emplace_back(std::move(complete));
+  } else {
+    apply(complete);
+  }
+}
+
+void Device::apply(const swarm::Deliver& delivery) {
+  const auto opened = swarm::open(*delivery.frame, world->swarm);
+  assert(opened.has_value());
+  if (learner_->accept(delivery.key, delivery.summary, opened->payload)) base_changed();
+  if (tamper_) tamper_->see(world->course->table, opened->payload, world->course->genesis.size());
+}
+
+void Device::base_changed() {
+  if (is_announcing_) return;
+  is_announcing_ = true;
+  world->at(world->now + announce_delay, AnnounceDue{index, boots});
+}
+
+void Device::announce() {
+  is_announcing_ = false;
+  input(swarm::BaseReached{learner_->exchange().applied(), learner_->base_hash()});
+  if (!slice) fold_log();
+}
+
+// ---- Disk
+
+void Device::store(const swarm::Store& store) {
+  const auto opened = swarm::open(*store.frame, world->swarm);
+  const auto summary = swarm::inspect_delta(world->course->table, opened->payload);
+  disk_.log.push_back({store.key, store.frame, static_cast<double>(summary->raw_norm)});
+  disk_.frames[store.key] = store.frame;
+}
+
+// Retention: a snapshot of what the base holds, then the oldest deltas in it go.
+void Device::fold_log() {
+  const size_t kept = world->scenario->run.log_deltas_max;
+  if (kept == 0 || disk_.log.size() < kept + kept / 4) return;
+  disk_.checkpoint = learner_->save();
+  const swarm::Exchange& exchange = learner_->exchange();
+  swarm::Bytes file = snapshot_file(exchange);
+  const swarm::SnapshotOffer offer{.hash = learner_->base_hash(),
+                                   .file_hash = swarm::blake2b(file),
+                                   .size = file.size(),
+                                   .have = exchange.applied()};
+  disk_.snapshots.emplace_back(offer, std::move(file));
+  if (disk_.snapshots.size() > snapshots_kept) disk_.snapshots.pop_front();
+  ++world->sometimes["snapshots_made"];
+  input(swarm::SnapshotAvailable{offer});
+  std::vector<swarm::DeltaKey> gone;
+  while (disk_.log.size() > kept && exchange.applied().contains(disk_.log.front().key)) {
+    gone.push_back(disk_.log.front().key);
+    disk_.frames.erase(gone.back());
+    disk_.log.pop_front();
+  }
+  input(swarm::Forgotten{std::move(gone)});
+}
+
+void Device::save_chunk(const swarm::SaveChunk& chunk) {
+  if (disk_.incoming.first != chunk.file_hash) disk_.incoming = {chunk.file_hash, {}};
+  swarm::Bytes& file = disk_.incoming.second;
+  const size_t begin = size_t{chunk.index} * swarm::chunk_size_max;
+  file.resize(std::max(file.size(), begin + chunk.bytes.size()));
+  std::copy(chunk.bytes.begin(), chunk.bytes.end(),
+            file.begin() + static_cast<std::ptrdiff_t>(begin));
+  world->at(world->now + disk_delay, ChunkWritten{index, boots, chunk.file_hash, chunk.index});
+}
+
+void Device::chunk_written(const swarm::Digest& file, uint32_t chunk) {
+  input(swarm::ChunkSaved{file, chunk, true});
+}
+
+void Device::install(const swarm::SnapshotOffer& offer) {
+  if (slice) {
+    inbox_.emplace_back(offer);
+    return;
+  }
+  const std::string failure = take_over(offer);
+  if (failure.empty()) {
+    ++world->sometimes["snapshots_installed"];
+    base_changed();
+  }
+  input(swarm::SnapshotInstalled{offer, failure.empty(), failure});
+}
+
+// As the node's learner: what the old base held beyond the snapshot is added again from the log.
+std::string Device::take_over(const swarm::SnapshotOffer& offer) {
+  if (disk_.incoming.first != offer.file_hash ||
+      swarm::blake2b(disk_.incoming.second) != offer.file_hash)
+    return "the file is not what was offered";
+  auto content = read_snapshot(disk_.incoming.second, world->course->genesis.size());
+  if (!content) return "the file is damaged";
+  const swarm::VersionVector before = learner_->exchange().applied();
+  swarm::VersionVector after = content->applied;
+  std::vector<const Disk::Entry*> again;
+  for (const Disk::Entry& entry : disk_.log) {
+    if (!before.contains(entry.key) || content->applied.contains(entry.key)) continue;
+    after.insert(entry.key);
+    again.push_back(&entry);
+  }
+  if (!after.missing_from(before, 1).empty()) return "it lacks deltas that our log no longer holds";
+  learner_->replace_base(std::move(content->values), content->applied);
+  for (const Disk::Entry* entry : again)
+    learner_->accept_frame(entry->key, *entry->frame, world->swarm);
+  disk_.checkpoint = learner_->save();
+  return "";
+}
+
+// ---- Outputs
+
+void Device::perform(const swarm::Output& output) {
+  std::visit(
+      Overloaded{
+          [&](const swarm::Send& request) { send(request.to, request.message); },
+          [&](const swarm::SendFrame& request) {
+            send_delta(request.to, request.key, request.frame, false);
+          },
+          [&](const swarm::SendStored& request) {
+            const auto found = disk_.frames.find(request.key);
+            if (found != disk_.frames.end())
+              send_delta(request.to, request.key, found->second, true);
+          },
+          [&](const swarm::SendChunk& request) { send_chunk(request); },
+          [&](const swarm::Open& open) { world->dial(index, open.address, open.expected); },
+          [&](const swarm::Close& close) { world->cut(index, close.peer, close.reason); },
+          [&](const swarm::Store& request) { store(request); },
+          [&](const swarm::Deliver& delivery) { deliver(delivery); },
+          [&](const swarm::SaveChunk& chunk) { save_chunk(chunk); },
+          [&](const swarm::InstallSnapshot& ready) {
+            world->at(world->now + disk_delay, SnapshotReady{index, boots, ready.offer});
+          },
+          [&](const swarm::SaveMembers& save) { disk_.members = save.records; },
+          [&](const swarm::Drop& drop) {
+            if (drop.penalty > 0) ++world->sometimes["penalties"];
+          },
+          [&](const swarm::Notice& notice) {
+            ++notices[notice.kind];
+            if (notice.kind == swarm::Notice::Kind::delta_held && notice.key)
+              disk_.held.insert(*notice.key);
+          },
+      },
+      output);
+}
+
+void Device::send(const swarm::PeerId& to, swarm::Message message) {
+  auto* const heartbeat = std::get_if<swarm::Heartbeat>(&message);
+  if (heartbeat != nullptr && tamper_ && tamper_->attack() == Attack::announce) {
+    constexpr uint64_t invented = 3;
+    const swarm::Stream own{id_, disk_.epoch};
+    heartbeat->have.set(own, {published_ + invented, 0});
+    ++world->sometimes["false_announcements"];
+  }
+  auto bytes = std::make_shared<const swarm::Bytes>(swarm::encode_message(message));
+  const swarm::FrameHeader header{.kind = swarm::FrameKind::control,
+                                  .swarm = world->swarm,
+                                  .origin = keys_->public_key,
+                                  .epoch = disk_.epoch,
+                                  .seq = ++control_seq_,
+                                  .fingerprint = world->course->fingerprint};
+  sent_control_bytes += bytes->size() + swarm::header_size;
+  world->transmit(index, to, {.header = header, .bytes = std::move(bytes)});
+}
+
+void Device::send_delta(const swarm::PeerId& to, const swarm::DeltaKey& key,
+                        const swarm::SharedBytes& frame, bool is_asked) {
+  if (tamper_ && tamper_->attack() == Attack::selective_drop && key.stream.origin != id_ &&
+      tamper_->rng().unit() < tamper_->strength()) {
+    ++world->sometimes["withheld"];
+    return;
+  }
+  const bool has_two_faces = second_face_.second && second_face_.first == key && !is_asked;
+  const bool is_second = has_two_faces && world->node_of(to) % 2 == 1;
+  if (is_second) ++world->sometimes["equivocations"];
+  world->transmit(index, to,
+                  {.is_delta = true, .header = {}, .bytes = is_second ? second_face_.second : frame});
+}
+
+void Device::send_chunk(const swarm::SendChunk& request) {
+  for (const auto& [offer, file] : disk_.snapshots) {
+    const size_t begin = size_t{request.index} * swarm::chunk_size_max;
+    if (offer.file_hash != request.file_hash || begin >= file.size()) continue;
+    const auto chunk =
+        swarm::ByteView(file).subspan(begin, std::min(file.size() - begin, swarm::chunk_size_max));
+    return send(request.to, swarm::Chunk{request.file_hash, request.index,
+                                         swarm::Bytes(chunk.begin(), chunk.end())});
+  }
+}
+
+void Device::replay_frames() {
+  for (size_t i = 0; i < replayed_frames && !disk_.log.empty(); ++i) {
+    const Disk::Entry& old = disk_.log[tamper_->rng().below(disk_.log.size())];
+    for (const swarm::PeerId& peer : world->linked_to(index)) {
+      ++world->sometimes["replays"];
+      world->transmit(index, peer, {.is_delta = true, .header = {}, .bytes = old.frame});
+    }
+  }
+}
+
+}  // namespace starling::sim

@@ -1,0 +1,119 @@
+#pragma once
+// One simulated device: an identity, a disk that outlives crashes, and while it is up a State and a
+// learner. It interprets the protocol's outputs as the node's driver does, into a virtual network.
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "sim/learner.h"
+#include "sim/network.h"
+#include "swarm/state.h"
+
+namespace starling::sim {
+
+class World;
+
+struct Keys {
+  swarm::PublicKey public_key{};
+  std::array<uint8_t, 64> secret{};
+  explicit Keys(uint64_t seed);
+  swarm::Signer signer() const { return swarm::Signer(secret.data()); }
+};
+
+struct Disk {
+  struct Entry {
+    swarm::DeltaKey key;
+    swarm::SharedBytes frame;
+    double raw_norm = 0;
+  };
+  uint64_t epoch = 0;
+  std::deque<Entry> log;  // accepted and held deltas, in the order they came
+  std::map<swarm::DeltaKey, swarm::SharedBytes> frames;  // of the log
+  std::set<swarm::DeltaKey> held;
+  std::vector<swarm::MemberRecord> members;
+  std::optional<Learner::Checkpoint> checkpoint;
+  std::deque<std::pair<swarm::SnapshotOffer, swarm::Bytes>> snapshots;  // offered; at most three
+  std::pair<swarm::Digest, swarm::Bytes> incoming;                      // being fetched
+};
+
+class Device {
+ public:
+  Device(World& world, uint32_t index);
+
+  void boot();
+  void crash(bool loses_disk);
+  void input(swarm::Input event);
+  void publish();
+  void learned();   // a slice of learning is over
+  void announce();  // tells the protocol what the base has come to
+  void chunk_written(const swarm::Digest& file, uint32_t index);
+  void install(const swarm::SnapshotOffer& offer);
+  // Begins a slice when it has none and may learn.
+  void go_on();
+
+  bool is_up() const { return state_ != nullptr; }
+  bool is_finished() const;
+  bool is_hostile() const { return tamper_.has_value(); }
+  const swarm::State& state() const { return *state_; }
+  const Learner& learner() const { return *learner_; }
+  Learner& learner() { return *learner_; }
+  const swarm::PeerId& id() const { return id_; }
+  const Disk& disk() const { return disk_; }
+
+  World* world;
+  uint32_t index;
+  std::string address;
+  double slowness = 1;
+  Micros paused_until = 0;
+  uint64_t boots = 0;   // counts what a stale event must not reach
+  bool may_be_away = false;
+  uint64_t wake_token = 0;
+  struct Slice {
+    uint32_t steps = 0;
+    uint64_t swarm_step = 0;
+    bool is_computed = false;
+  };
+  std::optional<Slice> slice;
+  uint64_t sent_bytes = 0, received_bytes = 0, frames_sent = 0;
+  uint64_t sent_control_bytes = 0;
+  std::map<swarm::Notice::Kind, uint64_t> notices;
+  std::optional<Tamper> tamper_;
+
+  swarm::MemberRecord record() const;
+
+ private:
+  void become_somebody();  // a fresh identity and an empty disk
+  void replay_log();
+  void perform(const swarm::Output& output);
+  void send(const swarm::PeerId& to, swarm::Message message);
+  void send_delta(const swarm::PeerId& to, const swarm::DeltaKey& key,
+                  const swarm::SharedBytes& frame, bool is_asked);
+  void send_chunk(const swarm::SendChunk& request);
+  void store(const swarm::Store& store);
+  void deliver(const swarm::Deliver& delivery);
+  void apply(const swarm::Deliver& delivery);
+  void save_chunk(const swarm::SaveChunk& chunk);
+  std::string take_over(const swarm::SnapshotOffer& offer);
+  void fold_log();
+  void replay_frames();  // an attack
+  void base_changed();
+
+  std::unique_ptr<swarm::State> state_;
+  std::unique_ptr<Learner> learner_;
+  std::optional<Keys> keys_;
+  swarm::PeerId id_;
+  uint64_t identities_ = 0;
+  Disk disk_;
+  uint64_t control_seq_ = 0, published_ = 0;
+  bool is_announcing_ = false;
+  Micros saved_at_ = 0;
+  swarm::SharedBytes last_own_frame_;
+  std::pair<swarm::DeltaKey, swarm::SharedBytes> second_face_;  // equivocation: for half the peers
+  std::vector<std::variant<swarm::Deliver, swarm::SnapshotOffer>> inbox_;  // until the slice ends
+};
+
+}  // namespace starling::sim

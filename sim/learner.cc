@@ -1,0 +1,230 @@
+#include "sim/learner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "sim/chance.h"
+
+namespace starling::sim {
+namespace {
+
+constexpr float statistics_rate = 0.15f;  // as in the node
+constexpr uint64_t genesis_seed = 1;
+constexpr double warm_up_steps = 40;
+constexpr double cool_from = 0.6;  // of a finite run
+constexpr double cool_floor = 0.02;
+
+// For tests and large swarms: 23 thousand parameters.
+constexpr model::Shape micro_shape{.width = 32,
+                                   .layers = 1,
+                                   .channels = 64,
+                                   .mlp_width = 64,
+                                   .regions = 4,
+                                   .always_awake = 1,
+                                   .selected = 1,
+                                   .chunk = 16,
+                                   .context_tau = 16};
+
+model::RegionTable synthetic_table() {
+  return {{0, model::RegionKind::embedding, 0, 0, 0, 448},
+          {1, model::RegionKind::selection, 0, 0, 448, 64}};
+}
+
+model::TrainerOptions trainer_options(float beta1) {
+  model::TrainerOptions options;
+  options.beta1 = beta1;
+  options.working_set = false;
+  return options;
+}
+
+swarm::ByteView byte_view(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace
+
+Course make_course(const Scenario& scenario) {
+  Course course{.learn = scenario.learn, .shape = {}, .table = synthetic_table(), .genesis = {}};
+  if (scenario.learn.kind == "synthetic") {
+    course.genesis.assign(512, 0.0f);
+    course.fingerprint.fill(1);
+    return course;
+  }
+  course.shape = scenario.learn.model == "micro" ? micro_shape
+                                                 : *model::shape_of_preset(scenario.learn.model);
+  course.table = model::region_table(*course.shape);
+  course.genesis = model::genesis(*course.shape, genesis_seed);
+  const std::string line = model::describe(*course.shape);
+  const swarm::Digest digest = swarm::blake2b(byte_view(line));
+  std::copy_n(digest.begin(), course.fingerprint.size(), course.fingerprint.begin());
+  return course;
+}
+
+double learning_rate(const Scenario::Learn& learn, uint64_t own_step, uint64_t swarm_step) {
+  double factor = std::min(1.0, static_cast<double>(own_step + 1) / warm_up_steps);
+  const uint64_t step = 2 * own_step >= swarm_step ? std::max(own_step, swarm_step) : own_step;
+  const double done = static_cast<double>(step) / static_cast<double>(learn.steps);
+  if (done > cool_from) {
+    const double angle = std::numbers::pi * std::min(1.0, (done - cool_from) / (1 - cool_from));
+    factor *= std::max(cool_floor, 0.5 * (1 + std::cos(angle)));
+  }
+  return learn.learning_rate * factor;
+}
+
+// ---- Student
+
+Student::Student(const Course& course, const Lessons::Own& own, const Options& options)
+    : trainer(*course.shape, trainer_options(options.beta1), course.genesis),
+      batcher_({.rows = options.rows, .length = course.learn.length}, options.seed) {
+  if (!own.pairs.empty()) batcher_.add_pairs("lessons", own.pairs);
+  if (!own.text.empty()) batcher_.add_text("lessons", byte_view(own.text));
+}
+
+bool Student::step(double rate) {
+  batcher_.next(batch_);
+  const auto report = trainer.step(batch_, static_cast<float>(rate));
+  if (!report) return false;
+  loss_ = loss_ == 0 ? report->loss : 0.9 * loss_ + 0.1 * report->loss;
+  return true;
+}
+
+// ---- Learner
+
+Learner::Learner(const Course& course, const Lessons::Own& own, uint64_t seed)
+    : course_(&course), rng_(seed), exchange_(course.table, course.genesis, {}) {
+  if (course.shape) {
+    student_.emplace(course, own, Student::Options{.rows = course.learn.rows, .seed = seed});
+  } else {
+    drifting_ = course.genesis;
+  }
+}
+
+std::span<float> Learner::x() {
+  return student_ ? student_->trainer.parameters() : std::span<float>(drifting_);
+}
+std::span<const float> Learner::x() const {
+  return student_ ? student_->trainer.parameters() : std::span<const float>(drifting_);
+}
+
+void Learner::learn(uint32_t count, uint64_t swarm_step, bool is_idle) {
+  for (uint32_t i = 0; i < count; ++i, ++steps_, ++steps_since_exchange_) {
+    if (is_idle) continue;
+    if (student_) {
+      const double rate = learning_rate(course_->learn, steps_, swarm_step);
+      is_broken_ = !student_->step(rate) || is_broken_;
+    } else {
+      for (int change = 0; change < 16; ++change)
+        drifting_[rng_.below(drifting_.size())] += static_cast<float>(0.01 * (rng_.unit() - 0.5));
+    }
+  }
+  if (student_) student_->trainer.release_scratch();
+}
+
+std::optional<swarm::Publish> Learner::publish(swarm::SwarmView view, swarm::FrameHeader header,
+                                               const swarm::Signer& signer, Tamper* tamper) {
+  std::vector<uint64_t> tokens(course_->table.size(), steps_since_exchange_);
+  if (student_) {
+    student_->trainer.end_exchange(statistics_rate);
+    tokens = student_->trainer.take_region_tokens();
+  }
+  if (tamper != nullptr) tamper->alter(x(), exchange_, view);
+  header.kind = swarm::FrameKind::delta;
+  header.fingerprint = course_->fingerprint;
+  header.samples = steps_since_exchange_;
+  const swarm::PublishOptions options{.budget_fraction = course_->learn.budget_fraction,
+                                      .outer = course_->learn.outer,
+                                      .steps = static_cast<uint32_t>(steps_since_exchange_)};
+  steps_since_exchange_ = 0;
+  hash_.reset();
+  return exchange_.publish(x(), tokens, view, options, header, signer, 0);
+}
+
+bool Learner::accept(const swarm::DeltaKey& key, const swarm::DeltaSummary& summary,
+                     swarm::ByteView payload) {
+  hash_.reset();
+  return exchange_.accept(key, summary, payload, x(), 0);
+}
+
+bool Learner::accept_frame(const swarm::DeltaKey& key, swarm::ByteView frame,
+                           const swarm::SwarmId& swarm) {
+  const auto opened = swarm::open(frame, swarm);
+  if (!opened) return false;
+  const auto summary = swarm::inspect_delta(course_->table, opened->payload);
+  return summary && accept(key, *summary, opened->payload);
+}
+
+void Learner::replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied) {
+  hash_.reset();
+  exchange_.replace_base(std::move(values), applied, x());
+}
+
+Learner::Checkpoint Learner::save() const {
+  const std::span<const int32_t> values = exchange_.base().values();
+  Checkpoint checkpoint{.values = {values.begin(), values.end()},
+                        .error = {exchange_.error().begin(), exchange_.error().end()},
+                        .applied = exchange_.applied(),
+                        .sections = {},
+                        .steps = steps_};
+  if (student_) {
+    for (const model::Section& section : student_->trainer.sections())
+      checkpoint.sections.emplace_back(
+          section.name, std::vector<std::byte>(section.bytes.begin(), section.bytes.end()));
+  } else {
+    const auto bytes = std::as_bytes(std::span(drifting_));
+    checkpoint.sections.emplace_back("x", std::vector<std::byte>(bytes.begin(), bytes.end()));
+  }
+  return checkpoint;
+}
+
+void Learner::restore(const Checkpoint& checkpoint) {
+  if (student_) {
+    std::vector<model::Section> sections;
+    for (const auto& [name, bytes] : checkpoint.sections) sections.push_back({name, bytes});
+    const auto loaded = student_->trainer.load(sections);
+    assert(loaded.has_value());
+  } else {
+    const auto bytes = std::as_writable_bytes(std::span(drifting_));
+    std::copy(checkpoint.sections[0].second.begin(), checkpoint.sections[0].second.end(),
+              bytes.begin());
+  }
+  exchange_.restore(checkpoint.values, checkpoint.error, checkpoint.applied);
+  steps_ = checkpoint.steps;
+  steps_since_exchange_ = 0;
+  hash_.reset();
+}
+
+const swarm::Digest& Learner::base_hash() const {
+  if (!hash_) hash_ = exchange_.base().hash();
+  return *hash_;
+}
+
+bool Learner::is_finite() const {
+  const auto finite = [](float value) { return std::isfinite(value); };
+  return !is_broken_ && std::all_of(x().begin(), x().end(), finite) &&
+         std::all_of(exchange_.error().begin(), exchange_.error().end(), finite);
+}
+
+model::Snapshot Learner::snapshot() const {
+  std::vector<float> served(x().begin(), x().end());
+  for (size_t i = 0; i < served.size(); ++i) served[i] += exchange_.error()[i];
+  return {*course_->shape, std::move(served), steps_};
+}
+
+std::vector<double> score(const model::Snapshot& snapshot, const Lessons& lessons, bool is_short) {
+  std::vector<double> scores;
+  for (const Lessons::Test& test : lessons.tests) {
+    if (lessons.is_text) {
+      const size_t size = is_short ? test.text.size() / 4 : test.text.size();
+      scores.push_back(
+          model::score_text(snapshot, byte_view(test.text).first(size)).bits_per_byte);
+    } else {
+      const size_t count = is_short ? (test.pairs.size() + 3) / 4 : test.pairs.size();
+      scores.push_back(
+          model::score_pairs(snapshot, std::span(test.pairs).first(count)).exact_match);
+    }
+  }
+  return scores;
+}
+
+}  // namespace starling::sim

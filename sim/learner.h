@@ -1,0 +1,110 @@
+#pragma once
+// What learns in a simulated node: the product's Trainer, Batcher and Exchange, composed as in the
+// node, without its threads and files. A synthetic learner has no model: it moves a small vector at
+// random, so that the protocol has real deltas to carry.
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/batcher.h"
+#include "model/trainer.h"
+#include "sim/adversary.h"
+#include "sim/lessons.h"
+#include "swarm/exchange.h"
+
+namespace starling::sim {
+
+// What all learners of a run have in common.
+struct Course {
+  Scenario::Learn learn;
+  std::optional<model::Shape> shape;  // none: synthetic
+  model::RegionTable table;
+  std::vector<float> genesis;
+  std::array<uint8_t, 16> fingerprint{};
+};
+Course make_course(const Scenario& scenario);
+
+// Constant to 60 % of the run, then a cosine to 2 %, after a warm-up of 40 steps. Who lags behind
+// cools with the swarm.
+double learning_rate(const Scenario::Learn& learn, uint64_t own_step, uint64_t swarm_step);
+
+// A trainer and what it reads: the part that baselines have too.
+class Student {
+ public:
+  struct Options {
+    float beta1 = 0.5f;
+    uint32_t rows = 8;
+    uint64_t seed = 1;
+  };
+  // Requires: course.shape.
+  Student(const Course& course, const Lessons::Own& own, const Options& options);
+  // False when a value stopped being finite.
+  bool step(double rate);
+  double loss() const { return loss_; }  // moving average, bits per predicted position; 0: none yet
+  model::Trainer trainer;
+
+ private:
+  model::Batcher batcher_;
+  model::Batch batch_;
+  double loss_ = 0;
+};
+
+class Learner {
+ public:
+  // Requires: `course` outlives this.
+  Learner(const Course& course, const Lessons::Own& own, uint64_t seed);
+
+  // `count` steps. Thread: any, one at a time; touches nothing but this object.
+  void learn(uint32_t count, uint64_t swarm_step, bool is_idle);
+  // Ends an exchange. `tamper`: what a hostile node makes of its delta; none: an honest one.
+  std::optional<swarm::Publish> publish(swarm::SwarmView view, swarm::FrameHeader header,
+                                        const swarm::Signer& signer, Tamper* tamper);
+  bool accept(const swarm::DeltaKey& key, const swarm::DeltaSummary& summary,
+              swarm::ByteView payload);
+  // From a sealed frame, as it stands in the log.
+  bool accept_frame(const swarm::DeltaKey& key, swarm::ByteView frame, const swarm::SwarmId& swarm);
+
+  void replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied);
+  void forget_unsent() { exchange_.forget_unsent(x()); }
+
+  // What survives a crash.
+  struct Checkpoint {
+    std::vector<int32_t> values;
+    std::vector<float> error;
+    swarm::VersionVector applied;
+    std::vector<std::pair<std::string, std::vector<std::byte>>> sections;  // of the trainer
+    uint64_t steps = 0;
+  };
+  Checkpoint save() const;
+  void restore(const Checkpoint& checkpoint);
+
+  const swarm::Exchange& exchange() const { return exchange_; }
+  const swarm::Digest& base_hash() const;
+  uint64_t steps() const { return steps_; }
+  uint64_t steps_since_exchange() const { return steps_since_exchange_; }
+  double loss() const { return student_ ? student_->loss() : 0; }
+  bool is_finite() const;
+  // x + e, as the node serves it. Requires: not synthetic.
+  model::Snapshot snapshot() const;
+
+ private:
+  std::span<float> x();
+  std::span<const float> x() const;
+
+  const Course* course_;
+  std::optional<Student> student_;
+  std::vector<float> drifting_;  // a synthetic learner's x
+  Rng rng_;
+  swarm::Exchange exchange_;
+  uint64_t steps_ = 0;
+  uint64_t steps_since_exchange_ = 0;
+  bool is_broken_ = false;
+  mutable std::optional<swarm::Digest> hash_;  // of the base, until it changes
+};
+
+// Exact match or bits per byte of one snapshot on each task; on a quarter of the questions when
+// `is_short`.
+std::vector<double> score(const model::Snapshot& snapshot, const Lessons& lessons, bool is_short);
+
+}  // namespace starling::sim

@@ -1,0 +1,104 @@
+#include "sim/network.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "sim/chance.h"
+
+namespace starling::sim {
+namespace {
+
+constexpr double packet_size = 1400;                        // bytes
+constexpr uint32_t resends_max = 6;                         // then the link is given up
+constexpr Micros resend_timeout_min = micros_of_ms(200);    // RFC 6298 allows 1 s, Linux 200 ms
+constexpr Micros cut_timeout = micros_of_s(15);             // until a stream notices a partition
+constexpr Micros backlog_max = micros_of_s(30);             // of a node's uplink; more is dropped
+
+}  // namespace
+
+Network::Network(const Scenario& scenario, uint64_t seed, Sometimes& sometimes)
+    : knobs_(scenario.network),
+      seed_(seed),
+      rng_(rng_for(seed, Purpose::network)),
+      sometimes_(&sometimes),
+      is_nat_(scenario.run.nodes, 0),
+      up_free_at_(scenario.run.nodes, 0),
+      down_free_at_(scenario.run.nodes, 0),
+      clogged_until_(scenario.run.nodes, 0) {
+  // The first node is the seed that everyone knows: it can be reached.
+  for (size_t node = 1; node < is_nat_.size(); ++node)
+    is_nat_[node] = rng_.unit() < knobs_.nat_share ? 1 : 0;
+}
+
+Micros Network::latency(uint32_t a, uint32_t b) const {
+  const uint64_t pair = (uint64_t{std::min(a, b)} << 32) | std::max(a, b);
+  Rng own = rng_for(seed_, Purpose::latency, pair);
+  return micros_of_ms(knobs_.latency_ms * (0.5 + own.unit()));
+}
+
+bool Network::is_cut(uint32_t from, uint32_t to) const {
+  if (far_side_.empty() || far_side_[from] == far_side_[to]) return false;
+  return !is_one_way_ || far_side_[from] != 0;
+}
+
+void Network::partition(std::vector<uint8_t> far_side, bool one_way) {
+  far_side_ = std::move(far_side);
+  is_one_way_ = one_way;
+}
+
+Micros Network::through_pipes(uint32_t from, uint32_t to, size_t size, Micros now) {
+  const auto bytes = static_cast<double>(size);
+  Micros at = std::max(now, clogged_until_[from]);
+  if (knobs_.up_kib_s > 0) {
+    at = up_free_at_[from] = std::max(at, up_free_at_[from]) +
+                             static_cast<Micros>(bytes / (knobs_.up_kib_s * 1024) * 1e6);
+  }
+  if (knobs_.down_kib_s > 0) {
+    at = down_free_at_[to] = std::max(at, down_free_at_[to]) +
+                             static_cast<Micros>(bytes / (knobs_.down_kib_s * 1024) * 1e6);
+  }
+  return at;
+}
+
+Network::Transit Network::send(uint32_t from, uint32_t to, Way& way, size_t size, Micros now) {
+  if (is_cut(from, to)) {
+    ++(*sometimes_)["frames_cut"];
+    return {.arrives_at = now + cut_timeout, .is_broken = true};
+  }
+  if (knobs_.up_kib_s > 0 && up_free_at_[from] > now + backlog_max) {
+    ++(*sometimes_)["frames_queue_full"];
+    return {.is_lost = true};
+  }
+  if (knobs_.drop > 0 && rng_.unit() < knobs_.drop) {
+    ++(*sometimes_)["frames_dropped"];
+    return {.is_lost = true};
+  }
+  if (clogged_until_[from] > now) ++(*sometimes_)["frames_clogged"];
+  Micros at = through_pipes(from, to, size, now) + latency(from, to) +
+              static_cast<Micros>(rng_.unit() * knobs_.jitter_ms * 1000);
+  if (knobs_.loss > 0) {
+    const double packets = std::ceil(static_cast<double>(size) / packet_size);
+    const double lost_share = 1 - std::pow(1 - knobs_.loss, packets);
+    Micros timeout = std::max(resend_timeout_min, round_trip(from, to));
+    for (uint32_t resends = 0; rng_.unit() < lost_share; ++resends, timeout *= 2) {
+      ++(*sometimes_)["frames_resent"];
+      at += timeout;
+      if (resends == resends_max) return {.arrives_at = at, .is_broken = true};
+    }
+  }
+  Transit transit;
+  const bool overtakes = knobs_.reorder > 0 && rng_.unit() < knobs_.reorder;
+  if (overtakes) {
+    ++(*sometimes_)["frames_reordered"];
+  } else {
+    at = way.last_arrival = std::max(at, way.last_arrival);
+  }
+  transit.arrives_at = at;
+  if (knobs_.duplicate > 0 && rng_.unit() < knobs_.duplicate) {
+    ++(*sometimes_)["frames_duplicated"];
+    transit.copy_at = at + micros_of_ms(1);
+  }
+  return transit;
+}
+
+}  // namespace starling::sim

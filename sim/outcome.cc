@@ -1,0 +1,113 @@
+#include "sim/outcome.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "sim/drawing.h"
+#include "sim/report.h"
+
+namespace starling::sim {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json quality_json(const Outcome& outcome, const Standing& standing) {
+  const Quality& quality = outcome.qualities.at(standing.name);
+  return {{"metric", outcome.is_text ? "bits_per_byte" : "exact_match"},
+          {"mean", quality.mean},
+          {"own", quality.own},
+          {"others", quality.others},
+          {"complete", standing.is_complete},
+          {"matrix", standing.matrix}};
+}
+
+std::string shown(const Outcome& outcome, double value) {
+  if (value < 0) return "-";
+  return outcome.is_text ? fixed(value, 3) : fixed(100 * value, 1) + " %";
+}
+
+}  // namespace
+
+std::string to_json(const Outcome& outcome) {
+  Json results = Json::object();
+  for (const Standing& standing : outcome.standings)
+    results[standing.name] = quality_json(outcome, standing);
+  Json faults = Json::object();
+  for (const auto& [name, count] : outcome.sometimes) faults[std::string(name)] = count;
+  Json checkers = Json::object();
+  for (const auto& [name, found] : outcome.checkers) {
+    checkers[name] = {
+        {"checks", found.checks}, {"failures", found.failures}, {"first_failure", found.first}};
+  }
+  const Json json = {{"scenario", outcome.scenario},
+                     {"seed", outcome.seed},
+                     {"nodes", outcome.nodes},
+                     {"trace", outcome.trace},
+                     {"virtual_seconds", outcome.virtual_seconds},
+                     {"wall_seconds", outcome.wall_seconds},
+                     {"tasks", outcome.tasks},
+                     {"results", results},
+                     {"bytes_per_node", outcome.sent_bytes_per_node},
+                     {"faults", faults},
+                     {"checkers", checkers}};
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string to_csv(const Outcome& outcome) {
+  std::string csv = "series,second,steps,loss,quality,sent_bytes_per_node,up,bases\n";
+  for (const Moment& moment : outcome.moments) {
+    csv += "swarm," + fixed(moment.second, 3) + "," + fixed(moment.steps, 1) + "," +
+           fixed(moment.loss, 4) + "," +
+           (moment.quality < 0 ? std::string() : fixed(moment.quality, 4)) + "," +
+           fixed(moment.sent_bytes, 0) + "," + std::to_string(moment.up) + "," +
+           std::to_string(moment.bases) + "\n";
+  }
+  for (const Standing& standing : outcome.standings) {
+    for (const Standing::Point& point : standing.points) {
+      csv += standing.name + ",," + fixed(point.steps, 1) + ",," + fixed(point.quality, 4) +
+             ",,,\n";
+    }
+  }
+  return csv;
+}
+
+std::string to_text(const Outcome& outcome) {
+  std::string text = std::to_string(outcome.nodes) + " nodes, " +
+                     fixed(outcome.virtual_seconds, 1) + " virtual seconds in " +
+                     fixed(outcome.wall_seconds, 1) + " s";
+  if (!outcome.is_complete) text += ", cut short";
+  text += "\n" + std::to_string(outcome.deltas) + " deltas of " + fixed(outcome.delta_bytes, 0) +
+          " bytes on average; a node sent " + fixed(outcome.sent_bytes_per_node / 1e6, 3) +
+          " MB (control " + fixed(outcome.control_bytes_per_node / 1e6, 3) + " MB)\n";
+  for (const Standing& standing : outcome.standings) {
+    const Quality& quality = outcome.qualities.at(standing.name);
+    text += standing.name + ": " + (outcome.is_text ? "bits per byte " : "exact match ") +
+            shown(outcome, quality.mean) + ", own " + shown(outcome, quality.own) + ", others' " +
+            shown(outcome, quality.others) + (standing.is_complete ? "" : " (cut short)") + "\n";
+  }
+  text += "faults:";
+  for (const auto& [name, count] : outcome.sometimes)
+    text += " " + std::string(name) + " " + std::to_string(count);
+  text += "\n";
+  for (const auto& [name, found] : outcome.checkers) {
+    text += (found.failures == 0 ? "ok    " : "FAILED ") + name + ": " +
+            std::to_string(found.checks) + " checks";
+    if (found.failures > 0)
+      text += ", " + std::to_string(found.failures) + " failures, first: " + found.first;
+    text += "\n";
+  }
+  return text;
+}
+
+Result<Done, Failure> write_outcome(const Outcome& outcome, const std::string& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error)
+    return Unexpected{
+        Failure{ExitCode::cannot_create, "cannot make " + directory + ": " + error.message()}};
+  if (auto done = write_whole(directory + "/report.json", to_json(outcome)); !done) return done;
+  if (auto done = write_whole(directory + "/series.csv", to_csv(outcome)); !done) return done;
+  return write_whole(directory + "/report.html", to_html(outcome));
+}
+
+}  // namespace starling::sim

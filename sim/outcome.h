@@ -1,0 +1,43 @@
+#pragma once
+// What a simulated run came to, and the files that say so: report.json, series.csv, report.html.
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/baselines.h"
+#include "sim/world.h"
+
+namespace starling::sim {
+
+struct Outcome {
+  std::string scenario;
+  uint64_t seed = 1;
+  uint32_t nodes = 0;
+  std::string trace;
+  double virtual_seconds = 0;
+  double wall_seconds = 0;
+  uint64_t parameters = 0;
+  bool is_complete = false;  // it came to its own end
+  bool is_text = false;
+  std::vector<std::string> tasks;
+  std::vector<uint8_t> is_hostile;    // of each node
+  std::vector<Standing> standings;    // the swarm's first; empty: synthetic
+  std::map<std::string, Quality> qualities;  // by standing
+  std::vector<std::vector<uint8_t>> own;     // [node][task]
+  std::vector<Moment> moments;
+  double sent_bytes_per_node = 0, received_bytes_per_node = 0, control_bytes_per_node = 0;
+  double delta_bytes = 0;  // of a delta's frame, mean
+  uint64_t deltas = 0;     // published in all
+  Sometimes sometimes;
+  std::map<std::string, Checker::Outcome> checkers;
+};
+
+std::string to_json(const Outcome& outcome);
+std::string to_csv(const Outcome& outcome);
+std::string to_html(const Outcome& outcome);
+std::string to_text(const Outcome& outcome);  // for the terminal
+
+// Errors: cannot_create.
+Result<Done, Failure> write_outcome(const Outcome& outcome, const std::string& directory);
+
+}  // namespace starling::sim

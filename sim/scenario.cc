@@ -1,0 +1,321 @@
+#include "sim/scenario.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <span>
+#include <variant>
+
+namespace starling::sim {
+namespace {
+
+using Words = std::vector<std::string_view>;
+
+template <typename T>
+using FieldOf = T& (*)(Scenario&);
+using Field = std::variant<FieldOf<std::string>, FieldOf<std::vector<std::string>>, FieldOf<bool>,
+                           FieldOf<uint32_t>, FieldOf<double>>;
+
+struct Key {
+  std::string_view section, name;
+  Field field;
+  double min = 0, max = 0;  // numbers
+  Words choices = {};       // texts and list entries; empty: any
+};
+
+template <typename T, auto section, auto member>
+Field field() {
+  return FieldOf<T>([](Scenario& scenario) -> T& { return scenario.*section.*member; });
+}
+
+const Words kinds = {"skills", "text", "synthetic"};
+const Words models = {"micro", "demo", "tiny"};
+const Words partitions = {"natural", "iid", "dirichlet"};
+const Words baselines = {"alone", "fedavg", "centralised"};
+const Words attacks = {"none",          "sign_flip",  "scale",      "gaussian",
+                       "label_flip",    "free_rider", "alie",       "inner_product",
+                       "replay",        "equivocate", "selective_drop", "announce"};
+constexpr double day_s = 86400;
+
+std::vector<Key> make_keys() {
+  using S = Scenario;
+  using Text = std::string;
+  using List = std::vector<std::string>;
+  std::vector<Key> keys;
+  const auto add = [&keys](std::string_view section, std::string_view name, Field where, double min,
+                           double max, Words choices = {}) {
+    keys.push_back({section, name, where, min, max, std::move(choices)});
+  };
+  add("run", "nodes", field<uint32_t, &S::run, &S::Run::nodes>(), 1, 10000);
+  add("run", "seconds_max", field<double, &S::run, &S::Run::seconds_max>(), 1, 30 * day_s);
+  add("run", "settle_s", field<double, &S::run, &S::Run::settle_s>(), 1, day_s);
+  add("run", "checkpoint_s", field<double, &S::run, &S::Run::checkpoint_s>(), 1, day_s);
+  add("run", "log_deltas_max", field<uint32_t, &S::run, &S::Run::log_deltas_max>(), 0, 1e6);
+  add("learn", "kind", field<Text, &S::learn, &S::Learn::kind>(), 0, 0, kinds);
+  add("learn", "texts", field<List, &S::learn, &S::Learn::texts>(), 0, 0);
+  add("learn", "model", field<Text, &S::learn, &S::Learn::model>(), 0, 0, models);
+  add("learn", "steps", field<uint32_t, &S::learn, &S::Learn::steps>(), 1, 1e7);
+  add("learn", "steps_per_exchange", field<uint32_t, &S::learn, &S::Learn::steps_per_exchange>(), 1,
+      10000);
+  add("learn", "step_ms", field<double, &S::learn, &S::Learn::step_ms>(), 1, 1e6);
+  add("learn", "learning_rate", field<double, &S::learn, &S::Learn::learning_rate>(), 1e-6, 1);
+  add("learn", "rows", field<uint32_t, &S::learn, &S::Learn::rows>(), 1, 256);
+  add("learn", "length", field<uint32_t, &S::learn, &S::Learn::length>(), 16, 4096);
+  add("learn", "budget_fraction", field<double, &S::learn, &S::Learn::budget_fraction>(), 1e-4, 1);
+  add("learn", "outer", field<double, &S::learn, &S::Learn::outer>(), 0.01, 16);
+  add("learn", "questions", field<uint32_t, &S::learn, &S::Learn::questions>(), 1, 60);
+  add("learn", "baselines", field<List, &S::learn, &S::Learn::baselines>(), 0, 0, baselines);
+  add("deal", "partition", field<Text, &S::deal, &S::Deal::partition>(), 0, 0, partitions);
+  add("deal", "alpha", field<double, &S::deal, &S::Deal::alpha>(), 0.01, 100);
+  add("devices", "slow_share", field<double, &S::devices, &S::Devices::slow_share>(), 0, 1);
+  add("devices", "slow_factor", field<double, &S::devices, &S::Devices::slow_factor>(), 1, 1000);
+  add("network", "latency_ms", field<double, &S::network, &S::Network::latency_ms>(), 0.1, 1e5);
+  add("network", "jitter_ms", field<double, &S::network, &S::Network::jitter_ms>(), 0, 1e5);
+  add("network", "loss", field<double, &S::network, &S::Network::loss>(), 0, 0.5);
+  add("network", "drop", field<double, &S::network, &S::Network::drop>(), 0, 0.9);
+  add("network", "duplicate", field<double, &S::network, &S::Network::duplicate>(), 0, 0.9);
+  add("network", "reorder", field<double, &S::network, &S::Network::reorder>(), 0, 0.9);
+  add("network", "up_kib_s", field<double, &S::network, &S::Network::up_kib_s>(), 0, 1e7);
+  add("network", "down_kib_s", field<double, &S::network, &S::Network::down_kib_s>(), 0, 1e7);
+  add("network", "nat_share", field<double, &S::network, &S::Network::nat_share>(), 0, 0.9);
+  add("network", "heartbeat_ms", field<double, &S::network, &S::Network::heartbeat_ms>(), 100, 1e6);
+  add("faults", "until_s", field<double, &S::faults, &S::Faults::until_s>(), 0, 30 * day_s);
+  add("faults", "crash_per_hour", field<double, &S::faults, &S::Faults::crash_per_hour>(), 0, 3600);
+  add("faults", "down_s", field<double, &S::faults, &S::Faults::down_s>(), 0.1, day_s);
+  add("faults", "disk_loss_share", field<double, &S::faults, &S::Faults::disk_loss_share>(), 0, 1);
+  add("faults", "pause_per_hour", field<double, &S::faults, &S::Faults::pause_per_hour>(), 0, 3600);
+  add("faults", "pause_s", field<double, &S::faults, &S::Faults::pause_s>(), 0.1, day_s);
+  add("faults", "clog_per_hour", field<double, &S::faults, &S::Faults::clog_per_hour>(), 0, 3600);
+  add("faults", "clog_s", field<double, &S::faults, &S::Faults::clog_s>(), 0.1, day_s);
+  add("faults", "partition_from_s", field<double, &S::faults, &S::Faults::partition_from_s>(), 0,
+      30 * day_s);
+  add("faults", "partition_to_s", field<double, &S::faults, &S::Faults::partition_to_s>(), 0,
+      30 * day_s);
+  add("faults", "partition_share", field<double, &S::faults, &S::Faults::partition_share>(), 0, 1);
+  add("faults", "one_way", field<bool, &S::faults, &S::Faults::one_way>(), 0, 0);
+  add("faults", "away_share", field<double, &S::faults, &S::Faults::away_share>(), 0, 1);
+  add("faults", "session_s", field<double, &S::faults, &S::Faults::session_s>(), 1, day_s);
+  add("faults", "absence_s", field<double, &S::faults, &S::Faults::absence_s>(), 1, day_s);
+  add("hostile", "attack", field<Text, &S::hostile, &S::Hostile::attack>(), 0, 0, attacks);
+  add("hostile", "share", field<double, &S::hostile, &S::Hostile::share>(), 0, 0.9);
+  add("hostile", "strength", field<double, &S::hostile, &S::Hostile::strength>(), 0, 1000);
+  return keys;
+}
+
+const std::vector<Key>& scenario_keys() {
+  static const std::vector<Key> keys = make_keys();
+  return keys;
+}
+
+// Insertions, deletions and substitutions.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+std::string nearest(std::string_view word, const Words& known) {
+  const auto best = std::min_element(known.begin(), known.end(), [&](auto a, auto b) {
+    return edit_distance(word, a) < edit_distance(word, b);
+  });
+  return best == known.end() ? "" : std::string(*best);
+}
+
+Words sections() {
+  Words names;
+  for (const Key& key : scenario_keys()) {
+    if (names.empty() || names.back() != key.section) names.push_back(key.section);
+  }
+  return names;
+}
+
+// What the writer most likely meant: the same name in another section, else the nearest in this
+// one.
+std::string likely_key(std::string_view section, std::string_view name) {
+  Words names;
+  for (const Key& key : scenario_keys()) {
+    if (key.name == name) return std::string(key.section) + "." + std::string(key.name);
+    if (key.section == section) names.push_back(key.name);
+  }
+  if (!section.empty()) return std::string(section) + "." + nearest(name, names);
+  return nearest(name, sections());
+}
+
+std::string plain(double value) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  return {text, end};
+}
+
+// "" or the end of a sentence.
+std::string check_choice(const Key& key, const std::string& word) {
+  if (key.choices.empty()) return word.empty() ? "must not be empty" : "";
+  if (std::find(key.choices.begin(), key.choices.end(), word) != key.choices.end()) return "";
+  return "knows no \"" + word.substr(0, 40) + "\"; did you mean " + nearest(word, key.choices) +
+         "?";
+}
+
+std::string set_number(const Key& key, const std::string& text, double& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
+    return "must be a number but is \"" + text.substr(0, 40) + "\"";
+  if (value < key.min || value > key.max)
+    return "must be from " + plain(key.min) + " to " + plain(key.max) + " but is " + plain(value);
+  return "";
+}
+
+std::string set_value(const Key& key, const YAML::Node& node, Scenario& scenario) {
+  if (const auto* list = std::get_if<FieldOf<std::vector<std::string>>>(&key.field)) {
+    if (!node.IsSequence()) return "must be a list, such as [one, two]";
+    std::vector<std::string> words;
+    for (const auto& entry : node) {
+      if (!entry.IsScalar()) return "must be a list of texts";
+      words.push_back(entry.Scalar());
+      if (std::string problem = check_choice(key, words.back()); !problem.empty()) return problem;
+    }
+    (*list)(scenario) = words;
+    return "";
+  }
+  if (!node.IsScalar()) return "must be one value";
+  const std::string& text = node.Scalar();
+  if (const auto* word = std::get_if<FieldOf<std::string>>(&key.field)) {
+    (*word)(scenario) = text;
+    return check_choice(key, text);
+  }
+  if (const auto* flag = std::get_if<FieldOf<bool>>(&key.field)) {
+    if (text != "true" && text != "false") return "must be true or false but is \"" + text + "\"";
+    (*flag)(scenario) = text == "true";
+    return "";
+  }
+  double value = 0;
+  if (std::string problem = set_number(key, text, value); !problem.empty()) return problem;
+  if (const auto* count = std::get_if<FieldOf<uint32_t>>(&key.field)) {
+    if (value != std::floor(value)) return "must be a whole number but is " + text;
+    (*count)(scenario) = static_cast<uint32_t>(value);
+    return "";
+  }
+  std::get<FieldOf<double>>(key.field)(scenario) = value;
+  return "";
+}
+
+std::string place(const std::string& path, const YAML::Node& node) {
+  return path + ":" + std::to_string(node.Mark().line + 1) + ": ";
+}
+
+std::string read_section(const std::string& path, const std::string& section,
+                         const YAML::Node& body, Scenario& scenario) {
+  std::set<std::string> seen;
+  for (const auto& entry : body) {
+    if (!entry.first.IsScalar())
+      return place(path, entry.first) + section + ": has a key that is not a word";
+    const std::string& name = entry.first.Scalar();
+    const std::string start =
+        place(path, entry.first) + section + "." + name.substr(0, 64) + ": ";
+    const auto key = std::find_if(
+        scenario_keys().begin(), scenario_keys().end(),
+        [&](const Key& each) { return each.section == section && each.name == name; });
+    if (key == scenario_keys().end())
+      return start + "unknown key; did you mean " + likely_key(section, name) + "?";
+    if (!seen.insert(name).second) return start + "given twice; keep one";
+    if (std::string problem = set_value(*key, entry.second, scenario); !problem.empty())
+      return start + problem;
+  }
+  return "";
+}
+
+std::string read_document(const std::string& path, const YAML::Node& document,
+                          Scenario& scenario) {
+  if (document.IsNull()) return "";
+  if (!document.IsMap()) return place(path, document) + "must be sections with keys below them";
+  const Words known = sections();
+  std::set<std::string> seen;
+  for (const auto& entry : document) {
+    const std::string name = entry.first.IsScalar() ? entry.first.Scalar() : "?";
+    const std::string start = place(path, entry.first) + name.substr(0, 64) + ": ";
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      return start + "unknown section; did you mean " + likely_key("", name) + "?";
+    if (!seen.insert(name).second) return start + "given twice; keep one";
+    if (entry.second.IsNull()) continue;
+    if (!entry.second.IsMap()) return start + "must be a section with keys below it";
+    if (std::string problem = read_section(path, name, entry.second, scenario); !problem.empty())
+      return problem;
+  }
+  return "";
+}
+
+// What two keys say together.
+std::string check_together(const Scenario& scenario) {
+  const auto& faults = scenario.faults;
+  const bool has_partition = faults.partition_share > 0;
+  const bool has_faults = has_partition || faults.crash_per_hour > 0 ||
+                          faults.pause_per_hour > 0 || faults.clog_per_hour > 0 ||
+                          faults.away_share > 0;
+  if (has_faults && faults.until_s == 0)
+    return "faults.until_s: must be more than 0 when there are faults";
+  if (faults.until_s > scenario.run.seconds_max)
+    return "faults.until_s: must not be later than run.seconds_max";
+  if (has_partition && faults.partition_to_s <= faults.partition_from_s)
+    return "faults.partition_to_s: must be later than faults.partition_from_s";
+  if (has_partition && faults.partition_to_s > faults.until_s)
+    return "faults.partition_to_s: must not be later than faults.until_s";
+  if ((scenario.hostile.attack == "none") != (scenario.hostile.share == 0))
+    return "hostile: needs both an attack and a share";
+  if (scenario.learn.kind == "text" && scenario.learn.texts.empty())
+    return "learn.texts: must name the texts to learn";
+  if (scenario.learn.kind != "text" && !scenario.learn.texts.empty())
+    return "learn.texts: is only for learn.kind text";
+  return "";
+}
+
+}  // namespace
+
+Result<Scenario, ScenarioError> parse_scenario(const std::string& yaml,
+                                               const std::string& path_shown) {
+  Scenario scenario;
+  scenario.name = std::filesystem::path(path_shown).stem().string();
+  std::string problem;
+  try {
+    problem = read_document(path_shown, YAML::Load(yaml), scenario);
+  } catch (const YAML::Exception& wrong) {
+    problem = path_shown + ":" + std::to_string(wrong.mark.line + 1) +
+              ": is not YAML: " + wrong.msg.substr(0, 200);
+  }
+  if (problem.empty()) {
+    problem = check_together(scenario);
+    if (!problem.empty()) problem = path_shown + ": " + problem;
+  }
+  if (!problem.empty()) return Unexpected{ScenarioError{problem}};
+  return scenario;
+}
+
+Result<Scenario, ScenarioError> load_scenario(const std::string& path) {
+  constexpr uintmax_t size_max = 256u << 10;
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(path, error);
+  if (error) return Unexpected{ScenarioError{path + ": " + error.message()}};
+  if (size > size_max)
+    return Unexpected{ScenarioError{path + ": is larger than a scenario can be"}};
+  std::ifstream file(path, std::ios::binary);
+  const std::string yaml{std::istreambuf_iterator<char>(file), {}};
+  auto scenario = parse_scenario(yaml, path);
+  if (!scenario) return scenario;
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  for (std::string& text : scenario->learn.texts) text = (folder / text).string();
+  return scenario;
+}
+
+}  // namespace starling::sim

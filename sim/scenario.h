@@ -1,0 +1,92 @@
+#pragma once
+// A scenario: how many nodes of which kind, what they learn, over which network, and what goes
+// wrong. Read from YAML, strictly: an unknown key, a wrong type or an impossible value is an error
+// with file, line, key and the nearest known key. Every key, its unit, range and default is one row
+// of the table in scenario.cc.
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/result.h"
+
+namespace starling::sim {
+
+struct Scenario {
+  std::string name;  // of the file, without folder and ending
+  struct Run {
+    uint32_t nodes = 8;
+    double seconds_max = 3600;  // virtual; the run ends earlier when all have made their steps
+    double settle_s = 120;      // after learning and faults: by then all must agree
+    double checkpoint_s = 60;   // between two checkpoints of a node
+    uint32_t log_deltas_max = 0;  // a log on disk beyond this folds into snapshots; 0: never
+  } run;
+  struct Learn {
+    std::string kind = "skills";     // skills, text, synthetic
+    std::vector<std::string> texts;  // files, relative to the scenario's folder
+    std::string model = "micro";     // micro, demo, tiny
+    uint32_t steps = 600;            // of each node
+    uint32_t steps_per_exchange = 10;
+    double step_ms = 100;  // virtual, on a device of speed 1
+    double learning_rate = 0.008;
+    uint32_t rows = 8;
+    uint32_t length = 128;
+    double budget_fraction = 0.25;
+    double outer = 2;
+    uint32_t questions = 20;  // of each skill, at the end; a quarter of it on the way
+    std::vector<std::string> baselines = {"alone", "fedavg", "centralised"};
+  } learn;
+  struct Deal {
+    std::string partition = "natural";  // natural, iid, dirichlet
+    double alpha = 0.3;                 // of dirichlet: smaller is more one-sided
+  } deal;
+  struct Devices {
+    double slow_share = 0;
+    double slow_factor = 4;
+  } devices;
+  struct Network {
+    double latency_ms = 20;  // one way, mean over pairs
+    double jitter_ms = 5;
+    double loss = 0;        // share of packets: a stream sends them again, later
+    double drop = 0;        // share of whole frames that a node loses (a full queue)
+    double duplicate = 0;   // share of whole frames that come twice
+    double reorder = 0;     // share of frames that overtake
+    double up_kib_s = 0;    // 0: no limit
+    double down_kib_s = 0;  // 0: no limit
+    double nat_share = 0;   // of nodes that only dial out
+    double heartbeat_ms = 2000;
+  } network;
+  struct Faults {
+    double until_s = 0;         // no new fault after this, and all are mended; 0: none at all
+    double crash_per_hour = 0;  // of each node
+    double down_s = 10;
+    double disk_loss_share = 0;  // of crashes: it comes back as somebody new
+    double pause_per_hour = 0;
+    double pause_s = 15;
+    double clog_per_hour = 0;  // of each node: nothing gets out of it for a while, then everything
+    double clog_s = 5;
+    double partition_from_s = 0;
+    double partition_to_s = 0;
+    double partition_share = 0;  // of nodes on the far side
+    bool one_way = false;        // only what leaves the far side is lost
+    double away_share = 0;       // of nodes that come and go
+    double session_s = 300;      // mean
+    double absence_s = 300;      // mean
+  } faults;
+  struct Hostile {
+    std::string attack = "none";
+    double share = 0;
+    double strength = 1;
+  } hostile;
+};
+
+struct ScenarioError {
+  std::string message;  // file:line: key: what is wrong; did you mean ...?
+};
+
+// Errors: one message, as above; also for a file that is missing or not readable.
+Result<Scenario, ScenarioError> load_scenario(const std::string& path);
+Result<Scenario, ScenarioError> parse_scenario(const std::string& yaml,
+                                               const std::string& path_shown);
+
+}  // namespace starling::sim

@@ -1,0 +1,216 @@
+#include "sim/simulate.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+
+#include "sim/drawing.h"
+#include "sim/outcome.h"
+
+namespace starling::sim {
+namespace {
+
+constexpr std::chrono::milliseconds bar_interval{200};     // on a terminal
+constexpr std::chrono::milliseconds line_interval{10000};  // elsewhere
+
+int fail(ExitCode code, const std::string& message) {
+  std::fprintf(stderr, "starling sim: %s\n", message.c_str());
+  return static_cast<int>(code);
+}
+
+// What the machine could give now; 0: not known.
+uint64_t memory_available() {
+  std::ifstream file("/proc/meminfo");
+  std::string word;
+  uint64_t kib = 0;
+  while (file >> word) {
+    if (word == "MemAvailable:" && file >> kib) return kib * 1024;
+  }
+  return 0;
+}
+
+// Progress on standard error, and the end by signal.
+class Watch {
+ public:
+  explicit Watch(Signals& signals) : signals_(signals), begun_(Clock::now()), part_begun_(begun_) {}
+
+  void begin(const std::string& part) {
+    part_ = part;
+    part_begun_ = Clock::now();
+  }
+  // False: stop.
+  bool show(double done, double virtual_seconds) {
+    signals_.collect();
+    const Clock::time_point now = Clock::now();
+    const auto interval = is_terminal_ ? bar_interval : line_interval;
+    if (now - shown_ >= interval) {
+      shown_ = now;
+      const double wall = std::chrono::duration<double>(now - part_begun_).count();
+      std::string line = part_ + " " + fixed(100 * done, 0) + " %";
+      if (virtual_seconds >= 0)
+        line += ", virtual time " + fixed(virtual_seconds, 0) + " s, " +
+                fixed(wall > 0 ? virtual_seconds / wall : 0, 1) + "x real time";
+      if (done > 0.01) line += ", about " + fixed(wall * (1 - done) / done, 0) + " s left";
+      std::fprintf(stderr, is_terminal_ ? "\r\033[K%s" : "%s\n", line.c_str());
+    }
+    return signals_.stop_signal() == 0;
+  }
+  void settle() {
+    if (is_terminal_) std::fprintf(stderr, "\r\033[K");
+  }
+  double seconds() const {
+    return std::chrono::duration<double>(Clock::now() - begun_).count();
+  }
+
+ private:
+  Signals& signals_;
+  Clock::time_point begun_, part_begun_, shown_{};
+  std::string part_;
+  bool is_terminal_ = isatty(STDERR_FILENO) != 0;
+};
+
+Standing standing_of(World& world, const Lessons& lessons) {
+  Standing standing{.name = "swarm", .matrix = {}, .points = {}};
+  for (const auto& device : world.devices) {
+    standing.matrix.push_back(device->is_up()
+                                  ? score(device->learner().snapshot(), lessons, false)
+                                  : std::vector<double>(lessons.tasks.size(), 0));
+  }
+  for (const Moment& moment : world.moments) {
+    if (moment.quality >= 0) standing.points.push_back({moment.steps, moment.quality});
+  }
+  return standing;
+}
+
+Outcome outcome_of(World& world, const Lessons& lessons, const SimulateOptions& options) {
+  Outcome outcome;
+  outcome.scenario = world.scenario->name;
+  outcome.seed = options.seed;
+  outcome.nodes = world.scenario->run.nodes;
+  outcome.trace = world.trace();
+  outcome.virtual_seconds = static_cast<double>(world.now) / 1e6;
+  outcome.parameters = world.course->genesis.size();
+  outcome.is_text = lessons.is_text;
+  outcome.tasks = lessons.tasks;
+  const auto nodes = static_cast<double>(outcome.nodes);
+  for (const auto& device : world.devices) {
+    outcome.is_hostile.push_back(device->is_hostile() ? 1 : 0);
+    outcome.sent_bytes_per_node += static_cast<double>(device->sent_bytes) / nodes;
+    outcome.received_bytes_per_node += static_cast<double>(device->received_bytes) / nodes;
+    outcome.control_bytes_per_node += static_cast<double>(device->sent_control_bytes) / nodes;
+    std::vector<uint8_t> own;
+    for (size_t task = 0; task < lessons.tasks.size(); ++task)
+      own.push_back(lessons.is_own(device->index, task) ? 1 : 0);
+    outcome.own.push_back(std::move(own));
+  }
+  outcome.moments = world.moments;
+  outcome.deltas = world.checker.deltas();
+  outcome.delta_bytes = world.checker.mean_delta_bytes();
+  outcome.sometimes = world.sometimes;
+  outcome.checkers = world.checker.outcomes();
+  return outcome;
+}
+
+void run_baselines(const Course& course, const Lessons& lessons, const SimulateOptions& options,
+                   Watch& watch, Outcome& outcome) {
+  for (const std::string& name : course.learn.baselines) {
+    watch.begin(name);
+    outcome.standings.push_back(run_baseline(
+        name, course, lessons,
+        {.seed = options.seed,
+         .threads = options.threads,
+         .watch = [&watch](double done) { return watch.show(done, -1); }}));
+    if (!outcome.standings.back().is_complete) {
+      outcome.is_complete = false;
+      return;
+    }
+  }
+}
+
+Outcome simulate(const Scenario& scenario, const Course& course, const Lessons& lessons,
+                 const SimulateOptions& options, Watch& watch) {
+  auto world = std::make_unique<World>(
+      scenario, course, lessons,
+      WorldOptions{.seed = options.seed, .threads = options.threads});
+  watch.begin("swarm");
+  const bool is_whole = world->run([&] {
+    return watch.show(world->progress(), static_cast<double>(world->now) / 1e6);
+  });
+  Outcome outcome = outcome_of(*world, lessons, options);
+  outcome.is_complete = is_whole;
+  if (course.shape) outcome.standings.push_back(standing_of(*world, lessons));
+  if (course.shape) outcome.standings.back().is_complete = is_whole;
+  world.reset();  // the baselines need its memory
+  if (is_whole && course.shape) run_baselines(course, lessons, options, watch, outcome);
+  for (const Standing& standing : outcome.standings)
+    outcome.qualities[standing.name] =
+        quality(standing.matrix, lessons, outcome.is_hostile);
+  outcome.wall_seconds = watch.seconds();
+  return outcome;
+}
+
+}  // namespace
+
+uint64_t memory_estimate(const Scenario& scenario, uint32_t threads) {
+  const Course course = make_course(scenario);
+  const uint64_t nodes = scenario.run.nodes, parameters = course.genesis.size();
+  const bool has_checkpoints = scenario.faults.until_s > 0 || scenario.run.log_deltas_max > 0;
+  uint64_t node = parameters * 8 + 64 * 1024;  // base, error memory, the protocol
+  node += nodes * 1024;                        // what it knows of each member
+  if (has_checkpoints) node += parameters * 20;
+  if (course.shape) {
+    model::TrainerOptions options;
+    const uint64_t trainer = model::Trainer::memory_bytes(*course.shape, options,
+                                                          scenario.learn.rows,
+                                                          scenario.learn.length);
+    const uint64_t kept = parameters * 12;  // weights and moments; the rest goes between slices
+    node += kept;
+    return nodes * node + std::min<uint64_t>(threads, nodes) * trainer + (64u << 20);
+  }
+  return nodes * node + (64u << 20);
+}
+
+int run_simulation(const SimulateOptions& options, Signals& signals) {
+  auto scenario = load_scenario(options.scenario);
+  if (!scenario) return fail(ExitCode::config, scenario.error().message);
+  if (options.nodes > 0) scenario->run.nodes = options.nodes;
+  std::printf("seed %llu\n", static_cast<unsigned long long>(options.seed));
+  const uint64_t needed = memory_estimate(*scenario, options.threads);
+  const uint64_t available = memory_available();
+  std::printf("%s: %u nodes, %s, %u threads, about %llu MiB of memory\n", scenario->name.c_str(),
+              scenario->run.nodes, scenario->learn.kind.c_str(), options.threads,
+              static_cast<unsigned long long>(needed >> 20));
+  if (available > 0 && needed > available) {
+    return fail(ExitCode::too_little_memory,
+                "this needs about " + std::to_string(needed >> 20) + " MiB and the machine has " +
+                    std::to_string(available >> 20) +
+                    "; fewer --nodes or a smaller learn.model need less");
+  }
+  auto lessons = deal_lessons(*scenario, options.seed);
+  if (!lessons) return fail(lessons.error().code, lessons.error().message);
+  if (!lessons->tasks.empty()) std::printf("%s", partition_table(*lessons).c_str());
+  std::fflush(stdout);
+  const Course course = make_course(*scenario);
+  Watch watch(signals);
+  const Outcome outcome = simulate(*scenario, course, *lessons, options, watch);
+  watch.settle();
+  std::printf("%s", to_text(outcome).c_str());
+  int code = 0;
+  if (!options.directory.empty()) {
+    const auto written = write_outcome(outcome, options.directory);
+    if (!written) code = fail(written.error().code, written.error().message);
+    if (written) std::printf("report: %s/report.html\n", options.directory.c_str());
+  }
+  std::printf("trace %s\n", outcome.trace.c_str());
+  if (code != 0) return code;
+  if (signals.stop_signal() != 0) return 128 + signals.stop_signal();
+  const bool is_good =
+      outcome.is_complete &&
+      std::all_of(outcome.checkers.begin(), outcome.checkers.end(),
+                  [](const auto& each) { return each.second.failures == 0; });
+  return static_cast<int>(is_good ? ExitCode::ok : ExitCode::failed);
+}
+
+}  // namespace starling::sim

@@ -1,0 +1,47 @@
+#pragma once
+// The hash of a run: BLAKE2b chained over its events in order. Two runs with one hash have seen the
+// same events with the same content at the same instants.
+#include <span>
+#include <string>
+
+#include "swarm/bytes.h"
+
+namespace starling::sim {
+
+class Trace {
+ public:
+  void absorb(uint64_t number) {
+    for (int shift = 0; shift < 64; shift += 8)
+      buffer_.push_back(static_cast<uint8_t>(number >> shift));
+    if (buffer_.size() >= block_size) fold();
+  }
+  void absorb(swarm::ByteView bytes) {
+    absorb(bytes.size());
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+    if (buffer_.size() >= block_size) fold();
+  }
+  // Of all that was absorbed so far; more may follow.
+  std::string hex() {
+    fold();
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string text;
+    for (const uint8_t byte : std::span(chain_).first(16)) {
+      text += digits[byte >> 4];
+      text += digits[byte & 15];
+    }
+    return text;
+  }
+
+ private:
+  static constexpr size_t block_size = 1 << 16;
+  void fold() {
+    if (buffer_.empty()) return;
+    buffer_.insert(buffer_.end(), chain_.begin(), chain_.end());
+    chain_ = swarm::blake2b(buffer_);
+    buffer_.clear();
+  }
+  swarm::Digest chain_{};
+  swarm::Bytes buffer_;
+};
+
+}  // namespace starling::sim

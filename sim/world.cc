@@ -1,0 +1,513 @@
+#include "sim/world.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "model/parallel.h"
+#include "sim/chance.h"
+#include "swarm/codec.h"
+#include "swarm/inbound.h"
+
+namespace starling::sim {
+namespace {
+
+constexpr Micros tick_settling = micros_of_s(1);
+constexpr Micros dial_timeout = micros_of_s(5);
+constexpr Micros handshake_work = micros_of_ms(4);  // measured for mTLS on one machine
+constexpr double moments_wanted = 100;
+constexpr size_t probes_max = 8;
+constexpr double probes_wanted = 12;  // questions asked on the way, in times
+constexpr Micros link_gone_delay = micros_of_ms(1);
+
+template <typename... Visitors>
+struct Overloaded : Visitors... {
+  using Visitors::operator()...;
+};
+template <typename... Visitors>
+Overloaded(Visitors...) -> Overloaded<Visitors...>;
+
+double learning_seconds(const Scenario& scenario) {
+  return std::min(scenario.run.seconds_max, scenario.learn.steps * scenario.learn.step_ms / 1000);
+}
+
+}  // namespace
+
+World::World(const Scenario& with, const Course& of, const Lessons& dealt,
+             const WorldOptions& options)
+    : scenario(&with),
+      course(&of),
+      lessons(&dealt),
+      seed(options.seed),
+      root(rng_for(options.seed, Purpose::keys, ~0ull).next()),
+      swarm(swarm::swarm_id_of(root.public_key)),
+      network(with, options.seed, sometimes),
+      checker(of),
+      fault_rng_(rng_for(options.seed, Purpose::faults)),
+      threads_(options.threads) {
+  config.heartbeat_interval_ms = static_cast<int64_t>(with.network.heartbeat_ms);
+  config.members_max = std::max(config.members_max, with.run.nodes + with.run.nodes / 4);
+  for (uint32_t node = 0; node < with.run.nodes; ++node) {
+    devices.push_back(std::make_unique<Device>(*this, node));
+    nodes_of_addresses_[devices.back()->address] = node;
+  }
+  Rng device_rng = rng_for(seed, Purpose::devices);
+  for (const auto& device : devices) {
+    if (device_rng.unit() < with.devices.slow_share) device->slowness = with.devices.slow_factor;
+    if (device->index > 0 && device_rng.unit() < with.faults.away_share)
+      device->may_be_away = true;
+  }
+  set_up_hostile();
+  plan_faults();
+  for (const auto& device : devices) at(0, FaultDue{FaultKind::restart, device->index, 0});
+  at(tick_settling, Tick{});
+}
+
+// The hostile are drawn among all but the first node, which everyone knows.
+void World::set_up_hostile() {
+  const auto count =
+      static_cast<size_t>(std::lround(scenario->hostile.share * scenario->run.nodes));
+  if (count == 0) return;
+  Rng rng = rng_for(seed, Purpose::attack);
+  std::vector<uint32_t> order;
+  for (uint32_t node = 1; node < scenario->run.nodes; ++node) order.push_back(node);
+  shuffle(order, rng);
+  for (size_t i = 0; i < std::min(count, order.size()); ++i) {
+    devices[order[i]]->tamper_.emplace(attack_of(scenario->hostile.attack),
+                                       scenario->hostile.strength,
+                                       rng_for(seed, Purpose::attack, order[i]));
+  }
+}
+
+// ---- Faults
+
+void World::next_fault(FaultKind kind, uint32_t node, double mean_s) {
+  const Micros when = now + micros_of_s(exponential(fault_rng_, mean_s));
+  at(when, FaultDue{kind, node, 0});
+}
+
+void World::plan_faults() {
+  const Scenario::Faults& faults = scenario->faults;
+  is_quiet_ = faults.until_s == 0;
+  if (is_quiet_) return;
+  at(micros_of_s(faults.until_s), FaultDue{FaultKind::quiet, 0, 0});
+  for (const auto& device : devices) {
+    const uint32_t node = device->index;
+    if (faults.crash_per_hour > 0) next_fault(FaultKind::crash, node, 3600 / faults.crash_per_hour);
+    if (faults.pause_per_hour > 0) next_fault(FaultKind::pause, node, 3600 / faults.pause_per_hour);
+    if (faults.clog_per_hour > 0) next_fault(FaultKind::clog, node, 3600 / faults.clog_per_hour);
+    if (device->may_be_away) next_fault(FaultKind::depart, node, faults.session_s);
+  }
+  if (faults.partition_share > 0) {
+    at(micros_of_s(faults.partition_from_s), FaultDue{FaultKind::split, 0, 0});
+    at(micros_of_s(faults.partition_to_s), FaultDue{FaultKind::heal, 0, 0});
+  }
+}
+
+void World::split() {
+  std::vector<uint32_t> order(devices.size());
+  for (uint32_t node = 0; node < order.size(); ++node) order[node] = node;
+  shuffle(order, fault_rng_);
+  const double wanted = scenario->faults.partition_share * static_cast<double>(order.size());
+  std::vector<uint8_t> far(order.size(), 0);
+  for (size_t i = 0; i < static_cast<size_t>(std::lround(wanted)); ++i) far[order[i]] = 1;
+  network.partition(std::move(far), scenario->faults.one_way);
+  ++sometimes["partitions"];
+}
+
+void World::mend_everything() {
+  is_quiet_ = true;
+  network.heal_partition();
+  for (const auto& device : devices) {
+    if (!device->is_up()) at(now, FaultDue{FaultKind::restart, device->index, device->boots});
+  }
+}
+
+void World::happen(const FaultDue& fault) {
+  Device& device = *devices[fault.node];
+  const Scenario::Faults& faults = scenario->faults;
+  switch (fault.kind) {
+    case FaultKind::restart:
+    case FaultKind::arrive:
+      if (device.is_up() || device.boots != fault.boot) return;
+      if (device.boots > 0) ++sometimes["restarts"];
+      device.boot();
+      if (fault.kind == FaultKind::arrive && !is_quiet_)
+        next_fault(FaultKind::depart, fault.node, faults.session_s);
+      return;
+    case FaultKind::quiet:
+      return mend_everything();
+    case FaultKind::split:
+      return split();
+    case FaultKind::heal:
+      return network.heal_partition();
+    case FaultKind::crash:
+    case FaultKind::pause:
+    case FaultKind::clog:
+    case FaultKind::depart:
+      break;
+  }
+  if (is_quiet_) return;
+  const bool is_up = device.is_up();
+  if (fault.kind == FaultKind::depart && is_up) {
+    ++sometimes["departures"];
+    if (fault_rng_.unit() < 0.5) device.input(swarm::Leave{});  // the other half just vanish
+    device.crash(false);
+    const double absence_s = exponential(fault_rng_, faults.absence_s);
+    at(now + micros_of_s(absence_s), FaultDue{FaultKind::arrive, fault.node, device.boots});
+    return;
+  }
+  if (fault.kind == FaultKind::depart) return next_fault(fault.kind, fault.node, faults.session_s);
+  if (fault.kind == FaultKind::crash) {
+    if (is_up) {
+      ++sometimes["crashes"];
+      const bool loses_disk = fault_rng_.unit() < faults.disk_loss_share;
+      if (loses_disk) ++sometimes["disks_lost"];
+      device.crash(loses_disk);
+      at(now + micros_of_s(faults.down_s), FaultDue{FaultKind::restart, fault.node, device.boots});
+    }
+    return next_fault(fault.kind, fault.node, 3600 / faults.crash_per_hour);
+  }
+  if (fault.kind == FaultKind::pause) {
+    if (is_up) ++sometimes["pauses"];
+    device.paused_until = now + micros_of_s(faults.pause_s);
+    return next_fault(fault.kind, fault.node, 3600 / faults.pause_per_hour);
+  }
+  network.clog(fault.node, now + micros_of_s(faults.clog_s));
+  next_fault(fault.kind, fault.node, 3600 / faults.clog_per_hour);
+}
+
+// ---- Events
+
+void World::at(Micros when, Happening happening) {
+  queue_.push_back({std::max(when, now), order_++, std::move(happening)});
+  std::push_heap(queue_.begin(), queue_.end());
+}
+
+bool World::run(const std::function<bool()>& watch) {
+  watch_ = watch;
+  while (!is_over_ && !queue_.empty()) {
+    std::pop_heap(queue_.begin(), queue_.end());
+    Event event = std::move(queue_.back());
+    queue_.pop_back();
+    perform(std::move(event));
+  }
+  return !is_stopped_;
+}
+
+void World::record(const Event& event) {
+  trace_.absorb(static_cast<uint64_t>(event.at));
+  trace_.absorb(event.what.index());
+  std::visit(Overloaded{
+                 [&](const Arrival& arrival) {
+                   trace_.absorb(uint64_t{arrival.from} << 32 | arrival.to);
+                   const swarm::ByteView bytes(*arrival.parcel.bytes);
+                   // Of a sealed frame the header, which holds the hash of the rest.
+                   trace_.absorb(arrival.parcel.is_delta ? bytes.first(swarm::header_size) : bytes);
+                 },
+                 [&](const LinkBreaks& breaks) {
+                   trace_.absorb(uint64_t{breaks.from} << 32 | breaks.to);
+                 },
+                 [&](const FaultDue& fault) {
+                   trace_.absorb(uint64_t{fault.node} << 8 | static_cast<uint64_t>(fault.kind));
+                 },
+                 [&](const Tick&) {},
+                 [&](const auto& of_a_node) { trace_.absorb(of_a_node.node); },
+             },
+             event.what);
+}
+
+void World::perform(Event event) {
+  now = event.at;
+  const auto node_of_event = std::visit(
+      Overloaded{[](const Arrival& arrival) -> int64_t { return arrival.to; },
+                 [](const LinkBreaks&) -> int64_t { return -1; },
+                 [](const FaultDue&) -> int64_t { return -1; },
+                 [](const Tick&) -> int64_t { return -1; },
+                 [](const auto& other) -> int64_t { return other.node; }},
+      event.what);
+  // A paused device meets everything when it wakes, in the order it came.
+  if (node_of_event >= 0 && devices[static_cast<size_t>(node_of_event)]->paused_until > now) {
+    return at(devices[static_cast<size_t>(node_of_event)]->paused_until, std::move(event.what));
+  }
+  ++events;
+  record(event);
+  std::visit(
+      Overloaded{
+          [&](const Arrival& what) { happen(what); },
+          [&](const LinkBreaks& what) { happen(what); },
+          [&](const LinkGone& what) {
+            Device& device = *devices[what.node];
+            const uint32_t other = node_of(what.peer);
+            // A newer link of the two is not what went down.
+            if (is_stale(what.node, what.boot) || links_.contains(std::minmax(what.node, other)))
+              return;
+            device.input(swarm::LinkDown{what.peer, what.reason});
+          },
+          [&](const DialEnds& what) { happen(what); },
+          [&](const WakeUp& what) {
+            if (devices[what.node]->wake_token == what.token)
+              devices[what.node]->input(swarm::Wake{});
+          },
+          [&](const SliceEnds& what) { happen(what); },
+          [&](const AnnounceDue& what) {
+            if (!is_stale(what.node, what.boot)) devices[what.node]->announce();
+          },
+          [&](const ChunkWritten& what) {
+            if (!is_stale(what.node, what.boot))
+              devices[what.node]->chunk_written(what.file, what.index);
+          },
+          [&](const SnapshotReady& what) {
+            if (!is_stale(what.node, what.boot)) devices[what.node]->install(what.offer);
+          },
+          [&](const FaultDue& what) { happen(what); },
+          [&](const Tick& what) { happen(what); },
+      },
+      event.what);
+}
+
+swarm::Input World::opened(const Arrival& arrival) {
+  const swarm::PeerId from = devices[arrival.from]->id();
+  const Parcel& parcel = arrival.parcel;
+  if (!parcel.is_delta) {
+    auto message = swarm::decode_message(*parcel.bytes);
+    if (!message) return swarm::ReceivedRefused{from, message.error()};
+    return swarm::ReceivedMessage{from, parcel.header, std::move(*message)};
+  }
+  auto found = judged_.find(parcel.bytes.get());
+  if (found == judged_.end()) {
+    const swarm::InboundRules rules{swarm, course->fingerprint, &course->table};
+    swarm::Input verdict = swarm::receive(from, parcel.bytes, rules);
+    found = judged_.emplace(parcel.bytes.get(), std::pair(parcel.bytes, std::move(verdict))).first;
+  }
+  swarm::Input verdict = found->second.second;
+  if (auto* delta = std::get_if<swarm::ReceivedDelta>(&verdict)) delta->from = from;
+  if (auto* refused = std::get_if<swarm::ReceivedRefused>(&verdict)) refused->from = from;
+  return verdict;
+}
+
+void World::happen(const Arrival& arrival) {
+  const auto link = links_.find(std::minmax(arrival.from, arrival.to));
+  if (link == links_.end() || link->second.generation != arrival.generation) return;
+  Device& device = *devices[arrival.to];
+  device.received_bytes +=
+      arrival.parcel.bytes->size() + (arrival.parcel.is_delta ? 0 : swarm::header_size);
+  device.input(opened(arrival));
+}
+
+void World::happen(const LinkBreaks& breaks) {
+  const auto link = links_.find(std::minmax(breaks.from, breaks.to));
+  if (link == links_.end() || link->second.generation != breaks.generation) return;
+  ++sometimes["links_broken"];
+  cut(breaks.from, devices[breaks.to]->id(), "connection timed out");
+}
+
+void World::happen(const SliceEnds& ends) {
+  if (is_stale(ends.node, ends.boot)) return;
+  if (!devices[ends.node]->slice->is_computed) compute_slices();
+  devices[ends.node]->learned();
+}
+
+// All that has begun and is not computed yet: each touches its own learner alone.
+void World::compute_slices() {
+  std::vector<Device*> waiting;
+  for (const auto& device : devices) {
+    if (device->slice && !device->slice->is_computed) waiting.push_back(device.get());
+  }
+  model::parallel_for(static_cast<uint32_t>(waiting.size()), threads_, [&](uint32_t i) {
+    Device& device = *waiting[i];
+    const bool is_idle = device.tamper_ && !device.tamper_->learns();
+    device.learner().learn(device.slice->steps, device.slice->swarm_step, is_idle);
+    device.slice->is_computed = true;
+  });
+}
+
+// ---- Links
+
+void World::dial(uint32_t from, const std::string& address,
+                 const std::optional<swarm::PeerId>& expected) {
+  const auto found = nodes_of_addresses_.find(address);
+  Micros delay = dial_timeout;
+  if (found != nodes_of_addresses_.end()) {
+    const bool is_reachable = !network.is_cut(from, found->second) &&
+                              !network.is_cut(found->second, from) &&
+                              !network.only_dials_out(found->second);
+    if (is_reachable) delay = network.round_trip(from, found->second) * 3 / 2 + handshake_work;
+    if (network.only_dials_out(found->second)) ++sometimes["dials_to_nat"];
+  }
+  at(now + delay, DialEnds{from, devices[from]->boots, address, expected});
+}
+
+void World::happen(const DialEnds& ends) {
+  if (is_stale(ends.node, ends.boot)) return;
+  Device& device = *devices[ends.node];
+  const auto fail = [&](const char* reason) {
+    ++sometimes["dials_failed"];
+    device.input(swarm::DialFailed{ends.address, reason});
+  };
+  const auto found = nodes_of_addresses_.find(ends.address);
+  if (found == nodes_of_addresses_.end()) return fail("no such host");
+  Device& target = *devices[found->second];
+  if (network.only_dials_out(target.index) || network.is_cut(device.index, target.index) ||
+      network.is_cut(target.index, device.index) || target.paused_until > now)
+    return fail("timed out");
+  if (!target.is_up()) return fail("connection refused");
+  if (target.id() == device.id() || (ends.expected && *ends.expected != target.id()))
+    return fail("another identity");
+  const auto pair = std::minmax(device.index, target.index);
+  if (links_.contains(pair)) return;
+  links_[pair].generation = ++generations_;
+  ++sometimes["links"];
+  const swarm::PeerId target_id = target.id();
+  const swarm::Membership membership = target.record().membership;
+  target.input(swarm::LinkUp{device.id(), device.record().membership, device.address, false});
+  device.input(swarm::LinkUp{target_id, membership, ends.address, true});
+}
+
+void World::transmit(uint32_t from, const swarm::PeerId& to, Parcel parcel) {
+  const uint32_t target = node_of(to);
+  const auto found = links_.find(std::minmax(from, target));
+  if (found == links_.end()) return;
+  Link& link = found->second;
+  const size_t size = parcel.bytes->size() + (parcel.is_delta ? 0 : swarm::header_size);
+  devices[from]->sent_bytes += size;
+  ++devices[from]->frames_sent;
+  const auto transit = network.send(from, target, link.ways[from < target ? 0 : 1], size, now);
+  if (transit.is_broken) return at(transit.arrives_at, LinkBreaks{from, target, link.generation});
+  if (transit.is_lost) return;
+  if (transit.copy_at > 0) at(transit.copy_at, Arrival{from, target, link.generation, parcel});
+  at(transit.arrives_at, Arrival{from, target, link.generation, std::move(parcel)});
+}
+
+void World::cut(uint32_t node, const swarm::PeerId& peer, const std::string& reason) {
+  const uint32_t other = node_of(peer);
+  if (links_.erase(std::minmax(node, other)) == 0) return;
+  const Micros when = now + link_gone_delay;
+  at(when, LinkGone{node, devices[node]->boots, devices[other]->id(), reason});
+  at(when, LinkGone{other, devices[other]->boots, devices[node]->id(), reason});
+}
+
+void World::cut_all(uint32_t node, const std::string& reason) {
+  for (const swarm::PeerId& peer : linked_to(node)) cut(node, peer, reason);
+}
+
+std::vector<swarm::PeerId> World::linked_to(uint32_t node) const {
+  std::vector<swarm::PeerId> peers;
+  for (const auto& [pair, link] : links_) {
+    if (pair.first == node) peers.push_back(devices[pair.second]->id());
+    if (pair.second == node) peers.push_back(devices[pair.first]->id());
+  }
+  return peers;
+}
+
+uint32_t World::component_count() const {
+  std::vector<uint32_t> leader(devices.size());
+  for (uint32_t node = 0; node < leader.size(); ++node) leader[node] = node;
+  const auto find = [&](uint32_t node) {
+    while (leader[node] != node) node = leader[node] = leader[leader[node]];
+    return node;
+  };
+  for (const auto& [pair, link] : links_) leader[find(pair.first)] = find(pair.second);
+  uint32_t count = 0;
+  for (uint32_t node = 0; node < leader.size(); ++node)
+    count += devices[node]->is_up() && find(node) == node ? 1 : 0;
+  return count;
+}
+
+// ---- Watching
+
+double World::progress() const {
+  double steps = 0;
+  for (const auto& device : devices)
+    steps += device->is_up() ? static_cast<double>(device->learner().steps()) : 0;
+  const double learned =
+      steps / (static_cast<double>(devices.size()) * static_cast<double>(scenario->learn.steps));
+  const double until = scenario->faults.until_s > 0
+                           ? static_cast<double>(now) / 1e6 / scenario->faults.until_s
+                           : 1;
+  return std::min({learned, until, 1.0});
+}
+
+double World::probe_quality() {
+  std::vector<const Learner*> probed;
+  for (const auto& device : devices) {
+    if (device->is_up() && !device->is_hostile() && probed.size() < probes_max)
+      probed.push_back(&device->learner());
+  }
+  std::vector<double> qualities(probed.size(), 0);
+  model::parallel_for(static_cast<uint32_t>(probed.size()), threads_, [&](uint32_t i) {
+    const std::vector<double> scores = score(probed[i]->snapshot(), *lessons, true);
+    for (const double one : scores) qualities[i] += one / static_cast<double>(scores.size());
+  });
+  double sum = 0;
+  for (const double quality : qualities) sum += quality;
+  return probed.empty() ? -1 : sum / static_cast<double>(probed.size());
+}
+
+void World::observe() {
+  Moment moment{.second = static_cast<double>(now) / 1e6};
+  std::set<swarm::Digest> bases;
+  for (const auto& device : devices) {
+    moment.sent_bytes +=
+        static_cast<double>(device->sent_bytes) / static_cast<double>(devices.size());
+    if (!device->is_up() || device->is_hostile()) continue;
+    ++moment.up;
+    moment.steps += static_cast<double>(device->learner().steps());
+    moment.loss += device->learner().loss();
+    bases.insert(device->learner().base_hash());
+  }
+  if (moment.up > 0) {
+    moment.steps /= moment.up;
+    moment.loss /= moment.up;
+  }
+  moment.bases = static_cast<uint32_t>(bases.size());
+  if (course->shape && (progress() >= next_probe_ || is_over_)) {
+    moment.quality = probe_quality();
+    next_probe_ = progress() + 1 / probes_wanted;
+  }
+  moments.push_back(moment);
+}
+
+bool World::is_agreed() const {
+  const Device* first = nullptr;
+  for (const auto& device : devices) {
+    if (!device->is_up()) return false;
+    if (device->is_hostile()) continue;
+    if (first == nullptr) first = device.get();
+    const Learner& learner = device->learner();
+    if (device->state().have() != first->state().have() ||
+        learner.exchange().applied() != first->learner().exchange().applied() ||
+        learner.base_hash() != first->learner().base_hash())
+      return false;
+  }
+  return true;
+}
+
+void World::happen(const Tick&) {
+  const bool is_late = now >= micros_of_s(scenario->run.seconds_max);
+  if (!is_settling()) {
+    const bool all_finished = std::all_of(devices.begin(), devices.end(), [](const auto& device) {
+      return device->is_finished() && !device->slice;
+    });
+    if (is_late && !is_quiet_) mend_everything();
+    if ((all_finished && is_quiet_) || is_late) settles_from_ = now;
+  }
+  if (is_settling()) {
+    const bool is_learning = std::any_of(devices.begin(), devices.end(),
+                                         [](const auto& device) { return device->slice.has_value(); });
+    const bool is_bound_over = now > settles_from_ + micros_of_s(scenario->run.settle_s);
+    is_over_ = (!is_learning && is_agreed()) || is_bound_over;
+  }
+  observe();
+  checker.look(*this, is_over_ || moments.size() % 25 == 0);
+  if (is_over_) {
+    checker.liveness(*this);
+    checker.faults_happened(*this);
+  }
+  if (watch_ && !watch_()) is_over_ = is_stopped_ = true;
+  const Micros spacing = std::max(
+      tick_settling, micros_of_s(learning_seconds(*scenario) / moments_wanted));
+  at(now + (is_settling() ? tick_settling : spacing), Tick{});
+}
+
+}  // namespace starling::sim

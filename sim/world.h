@@ -1,0 +1,195 @@
+#pragma once
+// The simulated world: devices and links in virtual time, one queue of events, one seed. It is the
+// second driver of swarm/state.h beside the node's. Everything that happens goes into the trace in
+// order; the slices of learning that are under way at one instant are computed in parallel, each
+// touching its own device alone, so the trace does not depend on the number of threads.
+#include <functional>
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include "sim/checker.h"
+#include "sim/device.h"
+#include "sim/network.h"
+#include "sim/trace.h"
+
+namespace starling::sim {
+
+// A frame on its way. Control frames travel as encoded messages with their header: a link is
+// authenticated as a whole, so they are not sealed one by one. Deltas travel sealed.
+struct Parcel {
+  bool is_delta = false;
+  swarm::FrameHeader header;  // of a control frame
+  swarm::SharedBytes bytes;
+};
+
+enum class FaultKind : uint8_t { crash, restart, pause, clog, split, heal, depart, arrive, quiet };
+
+struct Arrival {
+  uint32_t from, to;
+  uint64_t generation;  // of the link
+  Parcel parcel;
+};
+struct LinkBreaks {
+  uint32_t from, to;
+  uint64_t generation;
+};
+struct LinkGone {
+  uint32_t node;
+  uint64_t boot;
+  swarm::PeerId peer;
+  std::string reason;
+};
+struct DialEnds {
+  uint32_t node;
+  uint64_t boot;
+  std::string address;
+  std::optional<swarm::PeerId> expected;
+};
+struct WakeUp {
+  uint32_t node;
+  uint64_t token;
+};
+struct SliceEnds {
+  uint32_t node;
+  uint64_t boot;
+};
+struct AnnounceDue {
+  uint32_t node;
+  uint64_t boot;
+};
+struct ChunkWritten {
+  uint32_t node;
+  uint64_t boot;
+  swarm::Digest file;
+  uint32_t index;
+};
+struct SnapshotReady {
+  uint32_t node;
+  uint64_t boot;
+  swarm::SnapshotOffer offer;
+};
+struct FaultDue {
+  FaultKind kind;
+  uint32_t node;
+  uint64_t boot;
+};
+struct Tick {};
+
+using Happening = std::variant<Arrival, LinkBreaks, LinkGone, DialEnds, WakeUp, SliceEnds,
+                               AnnounceDue, ChunkWritten, SnapshotReady, FaultDue, Tick>;
+
+// One row of the series.
+struct Moment {
+  double second = 0;  // virtual
+  double steps = 0;   // mean over honest nodes that are up
+  double loss = 0;    // likewise; 0: synthetic
+  double quality = -1;  // mean over tasks and probed nodes; -1: not asked at this moment
+  double sent_bytes = 0;  // mean over nodes
+  uint32_t up = 0;
+  uint32_t bases = 0;  // different ones among honest nodes that are up
+};
+
+struct WorldOptions {
+  uint64_t seed = 1;
+  uint32_t threads = 1;
+};
+
+class World {
+ public:
+  // Requires: `scenario`, `course` and `lessons` outlive this.
+  World(const Scenario& scenario, const Course& course, const Lessons& lessons,
+        const WorldOptions& options);
+
+  // Until all agree after learning and faults, or the bound is over, or `watch` (called every tick)
+  // says stop. True: it came to its own end.
+  bool run(const std::function<bool()>& watch);
+
+  // ---- for devices
+  void at(Micros when, Happening happening);
+  void transmit(uint32_t from, const swarm::PeerId& to, Parcel parcel);
+  void dial(uint32_t from, const std::string& address, const std::optional<swarm::PeerId>& expected);
+  void cut(uint32_t node, const swarm::PeerId& peer, const std::string& reason);
+  void cut_all(uint32_t node, const std::string& reason);
+  void identify(const swarm::PeerId& id, uint32_t node) { nodes_of_ids_[id] = node; }
+  uint32_t node_of(const swarm::PeerId& id) const { return nodes_of_ids_.at(id); }
+  std::vector<swarm::PeerId> linked_to(uint32_t node) const;
+  uint32_t component_count() const;  // of the nodes that are up
+  swarm::Instant instant() const { return {now / 1000}; }
+  bool may_learn() const { return !is_settling(); }
+  bool is_honest(uint32_t node) const { return !devices[node]->is_hostile(); }
+
+  const Scenario* scenario;
+  const Course* course;
+  const Lessons* lessons;
+  uint64_t seed;
+  Keys root;
+  swarm::SwarmId swarm{};
+  swarm::Config config;
+  Micros now = 0;
+  Sometimes sometimes;
+  Network network;
+  Checker checker;
+  std::vector<std::unique_ptr<Device>> devices;
+  std::vector<Moment> moments;
+  uint64_t events = 0;
+
+  bool is_settling() const { return settles_from_ >= 0; }
+  // Where it stands, 0..1, and what it was told.
+  double progress() const;
+  std::string trace() { return trace_.hex(); }
+  // Mean over tasks of the first honest nodes that are up.
+  double probe_quality();
+
+ private:
+  struct Link {
+    uint64_t generation = 0;
+    Way ways[2];  // from the lower index, from the higher
+  };
+  struct Event {
+    Micros at;
+    uint64_t order;
+    Happening what;
+    bool operator<(const Event& other) const {  // for a heap: the earliest on top
+      return at != other.at ? at > other.at : order > other.order;
+    }
+  };
+  void set_up_hostile();
+  void plan_faults();
+  void next_fault(FaultKind kind, uint32_t node, double mean_s);
+  void perform(Event event);
+  void record(const Event& event);
+  void happen(const Arrival& arrival);
+  void happen(const LinkBreaks& breaks);
+  void happen(const DialEnds& dial);
+  void happen(const SliceEnds& ends);
+  void happen(const FaultDue& fault);
+  void happen(const Tick&);
+  void split();
+  void mend_everything();
+  void compute_slices();
+  void observe();
+  bool is_agreed() const;
+  swarm::Input opened(const Arrival& arrival);
+  bool is_stale(uint32_t node, uint64_t boot) const { return devices[node]->boots != boot; }
+
+  std::vector<Event> queue_;
+  uint64_t order_ = 0;
+  std::map<std::pair<uint32_t, uint32_t>, Link> links_;
+  uint64_t generations_ = 0;
+  std::map<swarm::PeerId, uint32_t> nodes_of_ids_;
+  std::map<std::string, uint32_t> nodes_of_addresses_;
+  // What any receiver's checks say of a sealed frame, worked out once: same bytes, same answer.
+  std::map<const swarm::Bytes*, std::pair<swarm::SharedBytes, swarm::Input>> judged_;
+  Rng fault_rng_;
+  Trace trace_;
+  Micros settles_from_ = -1;
+  bool is_quiet_ = false;
+  bool is_over_ = false;
+  bool is_stopped_ = false;
+  uint32_t threads_;
+  double next_probe_ = 0;
+  std::function<bool()> watch_;
+};
+
+}  // namespace starling::sim
