@@ -118,8 +118,11 @@ Standing run_baseline(const std::string& name, const Course& course, const Lesso
                 rng_for(options.seed, Purpose::learner, node).next());
   }
   const bool is_averaged = name == "fedavg";
-  standing.is_complete =
-      all.learn([&] { if (is_averaged) all.average(); }, standing);
+  standing.is_complete = all.learn(
+      [&] {
+        if (is_averaged) all.average();
+      },
+      standing);
   standing.matrix = all.scores(is_averaged ? 1 : all.size(), false);
   standing.points.push_back({static_cast<double>(course.learn.steps), all.probe()});
   return standing;

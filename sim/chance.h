@@ -1,9 +1,11 @@
 #pragma once
 // Everything that is drawn in a simulated run comes from one seed, through one generator for each
 // purpose: what one part draws does not move what another gets.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <numbers>
+#include <vector>
 
 #include "model/rng.h"
 
@@ -49,6 +51,20 @@ inline double gamma(Rng& rng, double shape) {
 template <typename T>
 void shuffle(T& list, Rng& rng) {
   for (size_t i = list.size(); i > 1; --i) std::swap(list[i - 1], list[rng.below(i)]);
+}
+
+// Flags for a share of `count` nodes, at least one when there is a share; never for the first node,
+// whose address everyone knows.
+inline std::vector<uint8_t> pick(double share, size_t count, Rng& rng) {
+  std::vector<uint8_t> flags(count, 0);
+  if (share <= 0 || count < 2) return flags;
+  std::vector<size_t> order(count - 1);
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i + 1;
+  shuffle(order, rng);
+  const auto wanted = static_cast<size_t>(std::lround(share * static_cast<double>(count)));
+  for (size_t i = 0; i < std::min(std::max<size_t>(1, wanted), order.size()); ++i)
+    flags[order[i]] = 1;
+  return flags;
 }
 
 }  // namespace starling::sim

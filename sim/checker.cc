@@ -56,8 +56,7 @@ std::optional<swarm::Digest> Checker::base_of(const swarm::VersionVector& applie
   for (const auto& [key, frames] : ledger_) {
     if (!applied.contains(key)) continue;
     if (frames.size() != 1) return std::nullopt;
-    const auto payload =
-        swarm::ByteView(*frames[0]).subspan(swarm::header_size);
+    const auto payload = swarm::ByteView(*frames[0]).subspan(swarm::header_size);
     base.apply(payload, {});
   }
   return base.hash();
@@ -122,7 +121,7 @@ void Checker::faults_happened(const World& world) {
   expect(scenario.network.drop > 0, "frames_dropped");
   expect(scenario.network.duplicate > 0, "frames_duplicated");
   expect(scenario.network.reorder > 0, "frames_reordered");
-  expect(scenario.network.nat_share > 0, "dials_to_nat");
+  expect(scenario.network.nat_share > 0, "nodes_behind_nat");
   expect(scenario.faults.crash_per_hour > 0, "crashes");
   expect(scenario.faults.crash_per_hour > 0 && scenario.faults.disk_loss_share > 0, "disks_lost");
   expect(scenario.faults.pause_per_hour > 0, "pauses");

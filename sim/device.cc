@@ -97,7 +97,7 @@ void Device::boot() {
   saved_at_ = world->now;
   const uint64_t lesson_seed = rng_for(world->seed, Purpose::learner, index).next();
   const Lessons::Own& own = world->lessons->nodes[index];
-  if (tamper_ && tamper_->attack() == Attack::label_flip) {
+  if (tamper && tamper->attack() == Attack::label_flip) {
     Lessons::Own wrong = own;
     flip_labels(wrong);
     learner_ = std::make_unique<Learner>(*world->course, wrong, lesson_seed);
@@ -194,8 +194,7 @@ void Device::learned() {
                           [&](const swarm::SnapshotOffer& offer) { install(offer); }},
                waiting);
   }
-  const bool is_due =
-      learner_->steps_since_exchange() >= world->scenario->learn.steps_per_exchange;
+  const bool is_due = learner_->steps_since_exchange() >= world->scenario->learn.steps_per_exchange;
   if (is_due || (is_finished() && learner_->steps_since_exchange() > 0)) publish();
   input(swarm::Progress{learner_->steps(), static_cast<float>(learner_->loss()), !is_finished()});
   fold_log();
@@ -212,22 +211,22 @@ void Device::publish() {
   const swarm::FrameHeader header{
       .swarm = world->swarm, .epoch = disk_.epoch, .seq = published_ + 1};
   auto publication = learner_->publish(state_->view(world->instant()), header, keys_->signer(),
-                                       tamper_ ? &*tamper_ : nullptr);
+                                       tamper ? &*tamper : nullptr);
   if (!publication) return;
   ++published_;
   const swarm::DeltaKey key{{id_, disk_.epoch}, published_};
   world->checker.signed_by_origin(key, publication->frame);
-  if (tamper_) ++world->sometimes["hostile_deltas"];
-  if (tamper_ && tamper_->attack() == Attack::equivocate && last_own_frame_) {
+  if (tamper) ++world->sometimes["hostile_deltas"];
+  if (tamper && tamper->attack() == Attack::equivocate && last_own_frame_) {
     const auto old = swarm::open(*last_own_frame_, world->swarm);
-    second_face_ = {key, std::make_shared<const swarm::Bytes>(swarm::seal(
-                             publication->header, old->payload, keys_->signer()))};
+    second_face_ = {key, std::make_shared<const swarm::Bytes>(
+                             swarm::seal(publication->header, old->payload, keys_->signer()))};
     world->checker.signed_by_origin(key, second_face_.second);
   }
   last_own_frame_ = publication->frame;
   base_changed();
   input(std::move(*publication));
-  if (tamper_ && tamper_->attack() == Attack::replay) replay_frames();
+  if (tamper && tamper->attack() == Attack::replay) replay_frames();
 }
 
 void Device::deliver(const swarm::Deliver& delivery) {
@@ -246,7 +245,7 @@ void Device::apply(const swarm::Deliver& delivery) {
   const auto opened = swarm::open(*delivery.frame, world->swarm);
   assert(opened.has_value());
   if (learner_->accept(delivery.key, delivery.summary, opened->payload)) base_changed();
-  if (tamper_) tamper_->see(world->course->table, opened->payload, world->course->genesis.size());
+  if (tamper) tamper->see(world->course->table, opened->payload, world->course->genesis.size());
 }
 
 void Device::base_changed() {
@@ -347,42 +346,41 @@ std::string Device::take_over(const swarm::SnapshotOffer& offer) {
 // ---- Outputs
 
 void Device::perform(const swarm::Output& output) {
-  std::visit(
-      Overloaded{
-          [&](const swarm::Send& request) { send(request.to, request.message); },
-          [&](const swarm::SendFrame& request) {
-            send_delta(request.to, request.key, request.frame, false);
-          },
-          [&](const swarm::SendStored& request) {
-            const auto found = disk_.frames.find(request.key);
-            if (found != disk_.frames.end())
-              send_delta(request.to, request.key, found->second, true);
-          },
-          [&](const swarm::SendChunk& request) { send_chunk(request); },
-          [&](const swarm::Open& open) { world->dial(index, open.address, open.expected); },
-          [&](const swarm::Close& close) { world->cut(index, close.peer, close.reason); },
-          [&](const swarm::Store& request) { store(request); },
-          [&](const swarm::Deliver& delivery) { deliver(delivery); },
-          [&](const swarm::SaveChunk& chunk) { save_chunk(chunk); },
-          [&](const swarm::InstallSnapshot& ready) {
-            world->at(world->now + disk_delay, SnapshotReady{index, boots, ready.offer});
-          },
-          [&](const swarm::SaveMembers& save) { disk_.members = save.records; },
-          [&](const swarm::Drop& drop) {
-            if (drop.penalty > 0) ++world->sometimes["penalties"];
-          },
-          [&](const swarm::Notice& notice) {
-            ++notices[notice.kind];
-            if (notice.kind == swarm::Notice::Kind::delta_held && notice.key)
-              disk_.held.insert(*notice.key);
-          },
-      },
-      output);
+  std::visit(Overloaded{
+                 [&](const swarm::Send& request) { send(request.to, request.message); },
+                 [&](const swarm::SendFrame& request) {
+                   send_delta(request.to, request.key, request.frame, false);
+                 },
+                 [&](const swarm::SendStored& request) {
+                   const auto found = disk_.frames.find(request.key);
+                   if (found != disk_.frames.end())
+                     send_delta(request.to, request.key, found->second, true);
+                 },
+                 [&](const swarm::SendChunk& request) { send_chunk(request); },
+                 [&](const swarm::Open& open) { world->dial(index, open.address, open.expected); },
+                 [&](const swarm::Close& close) { world->cut(index, close.peer, close.reason); },
+                 [&](const swarm::Store& request) { store(request); },
+                 [&](const swarm::Deliver& delivery) { deliver(delivery); },
+                 [&](const swarm::SaveChunk& chunk) { save_chunk(chunk); },
+                 [&](const swarm::InstallSnapshot& ready) {
+                   world->at(world->now + disk_delay, SnapshotReady{index, boots, ready.offer});
+                 },
+                 [&](const swarm::SaveMembers& save) { disk_.members = save.records; },
+                 [&](const swarm::Drop& drop) {
+                   if (drop.penalty > 0) ++world->sometimes["penalties"];
+                 },
+                 [&](const swarm::Notice& notice) {
+                   ++notices[notice.kind];
+                   if (notice.kind == swarm::Notice::Kind::delta_held && notice.key)
+                     disk_.held.insert(*notice.key);
+                 },
+             },
+             output);
 }
 
 void Device::send(const swarm::PeerId& to, swarm::Message message) {
   auto* const heartbeat = std::get_if<swarm::Heartbeat>(&message);
-  if (heartbeat != nullptr && tamper_ && tamper_->attack() == Attack::announce) {
+  if (heartbeat != nullptr && tamper && tamper->attack() == Attack::announce) {
     constexpr uint64_t invented = 3;
     const swarm::Stream own{id_, disk_.epoch};
     heartbeat->have.set(own, {published_ + invented, 0});
@@ -401,16 +399,17 @@ void Device::send(const swarm::PeerId& to, swarm::Message message) {
 
 void Device::send_delta(const swarm::PeerId& to, const swarm::DeltaKey& key,
                         const swarm::SharedBytes& frame, bool is_asked) {
-  if (tamper_ && tamper_->attack() == Attack::selective_drop && key.stream.origin != id_ &&
-      tamper_->rng().unit() < tamper_->strength()) {
+  if (tamper && tamper->attack() == Attack::selective_drop && key.stream.origin != id_ &&
+      tamper->rng().unit() < tamper->strength()) {
     ++world->sometimes["withheld"];
     return;
   }
   const bool has_two_faces = second_face_.second && second_face_.first == key && !is_asked;
   const bool is_second = has_two_faces && world->node_of(to) % 2 == 1;
   if (is_second) ++world->sometimes["equivocations"];
-  world->transmit(index, to,
-                  {.is_delta = true, .header = {}, .bytes = is_second ? second_face_.second : frame});
+  world->transmit(
+      index, to,
+      {.is_delta = true, .header = {}, .bytes = is_second ? second_face_.second : frame});
 }
 
 void Device::send_chunk(const swarm::SendChunk& request) {
@@ -426,7 +425,7 @@ void Device::send_chunk(const swarm::SendChunk& request) {
 
 void Device::replay_frames() {
   for (size_t i = 0; i < replayed_frames && !disk_.log.empty(); ++i) {
-    const Disk::Entry& old = disk_.log[tamper_->rng().below(disk_.log.size())];
+    const Disk::Entry& old = disk_.log[tamper->rng().below(disk_.log.size())];
     for (const swarm::PeerId& peer : world->linked_to(index)) {
       ++world->sometimes["replays"];
       world->transmit(index, peer, {.is_delta = true, .header = {}, .bytes = old.frame});

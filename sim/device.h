@@ -57,7 +57,7 @@ class Device {
 
   bool is_up() const { return state_ != nullptr; }
   bool is_finished() const;
-  bool is_hostile() const { return tamper_.has_value(); }
+  bool is_hostile() const { return tamper.has_value(); }
   const swarm::State& state() const { return *state_; }
   const Learner& learner() const { return *learner_; }
   Learner& learner() { return *learner_; }
@@ -69,7 +69,7 @@ class Device {
   std::string address;
   double slowness = 1;
   Micros paused_until = 0;
-  uint64_t boots = 0;   // counts what a stale event must not reach
+  uint64_t boots = 0;  // counts what a stale event must not reach
   bool may_be_away = false;
   uint64_t wake_token = 0;
   struct Slice {
@@ -81,7 +81,7 @@ class Device {
   uint64_t sent_bytes = 0, received_bytes = 0, frames_sent = 0;
   uint64_t sent_control_bytes = 0;
   std::map<swarm::Notice::Kind, uint64_t> notices;
-  std::optional<Tamper> tamper_;
+  std::optional<Tamper> tamper;  // a hostile node
 
   swarm::MemberRecord record() const;
 

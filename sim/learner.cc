@@ -51,8 +51,8 @@ Course make_course(const Scenario& scenario) {
     course.fingerprint.fill(1);
     return course;
   }
-  course.shape = scenario.learn.model == "micro" ? micro_shape
-                                                 : *model::shape_of_preset(scenario.learn.model);
+  course.shape =
+      scenario.learn.model == "micro" ? micro_shape : *model::shape_of_preset(scenario.learn.model);
   course.table = model::region_table(*course.shape);
   course.genesis = model::genesis(*course.shape, genesis_seed);
   const std::string line = model::describe(*course.shape);
@@ -216,8 +216,7 @@ std::vector<double> score(const model::Snapshot& snapshot, const Lessons& lesson
   for (const Lessons::Test& test : lessons.tests) {
     if (lessons.is_text) {
       const size_t size = is_short ? test.text.size() / 4 : test.text.size();
-      scores.push_back(
-          model::score_text(snapshot, byte_view(test.text).first(size)).bits_per_byte);
+      scores.push_back(model::score_text(snapshot, byte_view(test.text).first(size)).bits_per_byte);
     } else {
       const size_t count = is_short ? (test.pairs.size() + 3) / 4 : test.pairs.size();
       scores.push_back(

@@ -76,8 +76,7 @@ void deal_dirichlet(const std::vector<Stock>& stocks, double alpha, Rng& rng, Le
       const double at =
           until.back() * (static_cast<double>(i) + 0.5) / static_cast<double>(order.size());
       const auto taker = std::lower_bound(until.begin(), until.end() - 1, at);
-      give(stocks[task], task, order[i],
-           lessons.nodes[static_cast<size_t>(taker - until.begin())]);
+      give(stocks[task], task, order[i], lessons.nodes[static_cast<size_t>(taker - until.begin())]);
     }
   }
 }

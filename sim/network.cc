@@ -8,11 +8,11 @@
 namespace starling::sim {
 namespace {
 
-constexpr double packet_size = 1400;                        // bytes
-constexpr uint32_t resends_max = 6;                         // then the link is given up
-constexpr Micros resend_timeout_min = micros_of_ms(200);    // RFC 6298 allows 1 s, Linux 200 ms
-constexpr Micros cut_timeout = micros_of_s(15);             // until a stream notices a partition
-constexpr Micros backlog_max = micros_of_s(30);             // of a node's uplink; more is dropped
+constexpr double packet_size = 1400;                      // bytes
+constexpr uint32_t resends_max = 6;                       // then the link is given up
+constexpr Micros resend_timeout_min = micros_of_ms(200);  // RFC 6298 allows 1 s, Linux 200 ms
+constexpr Micros cut_timeout = micros_of_s(15);           // until a stream notices a partition
+constexpr Micros backlog_max = micros_of_s(30);           // of a node's uplink; more is dropped
 
 }  // namespace
 
@@ -21,13 +21,11 @@ Network::Network(const Scenario& scenario, uint64_t seed, Sometimes& sometimes)
       seed_(seed),
       rng_(rng_for(seed, Purpose::network)),
       sometimes_(&sometimes),
-      is_nat_(scenario.run.nodes, 0),
+      is_nat_(pick(knobs_.nat_share, scenario.run.nodes, rng_)),
       up_free_at_(scenario.run.nodes, 0),
       down_free_at_(scenario.run.nodes, 0),
       clogged_until_(scenario.run.nodes, 0) {
-  // The first node is the seed that everyone knows: it can be reached.
-  for (size_t node = 1; node < is_nat_.size(); ++node)
-    is_nat_[node] = rng_.unit() < knobs_.nat_share ? 1 : 0;
+  for (const uint8_t behind : is_nat_) sometimes["nodes_behind_nat"] += behind;
 }
 
 Micros Network::latency(uint32_t a, uint32_t b) const {

@@ -64,8 +64,8 @@ std::string to_csv(const Outcome& outcome) {
   }
   for (const Standing& standing : outcome.standings) {
     for (const Standing::Point& point : standing.points) {
-      csv += standing.name + ",," + fixed(point.steps, 1) + ",," + fixed(point.quality, 4) +
-             ",,,\n";
+      csv +=
+          standing.name + ",," + fixed(point.steps, 1) + ",," + fixed(point.quality, 4) + ",,,\n";
     }
   }
   return csv;

@@ -20,8 +20,8 @@ struct Outcome {
   bool is_complete = false;  // it came to its own end
   bool is_text = false;
   std::vector<std::string> tasks;
-  std::vector<uint8_t> is_hostile;    // of each node
-  std::vector<Standing> standings;    // the swarm's first; empty: synthetic
+  std::vector<uint8_t> is_hostile;           // of each node
+  std::vector<Standing> standings;           // the swarm's first; empty: synthetic
   std::map<std::string, Quality> qualities;  // by standing
   std::vector<std::vector<uint8_t>> own;     // [node][task]
   std::vector<Moment> moments;

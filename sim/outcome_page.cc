@@ -49,8 +49,8 @@ std::string chart(const Chart& frame, const std::vector<Curve>& curves) {
     for (const auto& [x, y] : curves[i].points)
       line += fixed(px(x), 1) + "," + fixed(py(std::min(y, y_end)), 1) + " ";
     const double y = frame.top + 14 + 17 * static_cast<double>(i);
-    content += "<polyline fill=\"none\" stroke-width=\"1.8\" stroke=\"" +
-               colour(i, curves.size()) + "\" points=\"" + line + "\"/>\n<rect x=\"" +
+    content += "<polyline fill=\"none\" stroke-width=\"1.8\" stroke=\"" + colour(i, curves.size()) +
+               "\" points=\"" + line + "\"/>\n<rect x=\"" +
                fixed(frame.left + frame.width + 14, 1) + "\" y=\"" + fixed(y - 9, 1) +
                "\" width=\"12\" height=\"10\" fill=\"" + colour(i, curves.size()) + "\"/>\n" +
                text_at(frame.left + frame.width + 32, y, "start", "", curves[i].name);
@@ -99,12 +99,11 @@ std::string matrix(const Outcome& outcome, const Standing& standing) {
       const double value = standing.matrix[node][task];
       const double heat = outcome.is_text ? (worst > 0 ? 1 - value / worst : 0) : value;
       const bool is_own = !is_one_model && outcome.own[node][task] != 0;
-      content += "<rect x=\"" + fixed(left + width * static_cast<double>(task) + 1, 1) +
-                 "\" y=\"" + fixed(y + 1, 1) + "\" width=\"" + fixed(width - 2, 1) +
-                 "\" height=\"" + fixed(height - 2, 1) +
-                 "\" rx=\"2\" fill=\"var(--heat)\" fill-opacity=\"" +
-                 fixed(0.06 + 0.94 * heat, 3) + "\" stroke=\"" +
-                 (is_own ? "var(--own)" : "none") + "\" stroke-width=\"2\"/>\n" +
+      content += "<rect x=\"" + fixed(left + width * static_cast<double>(task) + 1, 1) + "\" y=\"" +
+                 fixed(y + 1, 1) + "\" width=\"" + fixed(width - 2, 1) + "\" height=\"" +
+                 fixed(height - 2, 1) + "\" rx=\"2\" fill=\"var(--heat)\" fill-opacity=\"" +
+                 fixed(0.06 + 0.94 * heat, 3) + "\" stroke=\"" + (is_own ? "var(--own)" : "none") +
+                 "\" stroke-width=\"2\"/>\n" +
                  text_at(left + width * (static_cast<double>(task) + 0.5), y + 15, "middle",
                          heat > 0.55 ? "on" : "",
                          outcome.is_text ? fixed(value, 2) : fixed(100 * value, 0) + " %");
@@ -133,9 +132,8 @@ std::string standings_table(const Outcome& outcome) {
 std::string checker_table(const Outcome& outcome) {
   std::string rows;
   for (const auto& [name, found] : outcome.checkers) {
-    rows += "<tr><th>" + escaped(name) + "</th><td>" + std::to_string(found.checks) +
-            "</td><td>" + std::to_string(found.failures) + "</td><td>" + escaped(found.first) +
-            "</td></tr>\n";
+    rows += "<tr><th>" + escaped(name) + "</th><td>" + std::to_string(found.checks) + "</td><td>" +
+            std::to_string(found.failures) + "</td><td>" + escaped(found.first) + "</td></tr>\n";
   }
   return "<table><tr><th>check</th><th>times</th><th>failures</th><th>first</th></tr>\n" + rows +
          "</table>\n";
@@ -150,17 +148,19 @@ std::string fault_table(const Outcome& outcome) {
 
 std::string learning(const Outcome& outcome) {
   if (outcome.standings.empty()) return "";
-  std::string page = "<h2>What was learned</h2>\n<p>" +
-                     std::string(outcome.is_text ? "Bits per byte on held-out text: lower is better."
-                                                 : "Share of held-out questions answered exactly.") +
-                     " Baselines learned from the same pieces, with the same number of steps. Of "
-                     "hostile nodes nothing is counted.</p>\n" +
-                     standings_table(outcome);
+  std::string page =
+      "<h2>What was learned</h2>\n<p>" +
+      std::string(outcome.is_text ? "Bits per byte on held-out text: lower is better."
+                                  : "Share of held-out questions answered exactly.") +
+      " Baselines learned from the same pieces, with the same number of steps. Of "
+      "hostile nodes nothing is counted.</p>\n" +
+      standings_table(outcome);
   const double y_max = outcome.is_text ? 0 : 1;
-  page += "<h2>Quality over steps</h2>\n<p class=\"faint\">On a quarter of the questions, mean of "
-          "the first eight honest nodes.</p>\n" +
-          chart({.label = "quality over steps", .x_unit = "steps", .y_max = y_max},
-                quality_curves(outcome));
+  page +=
+      "<h2>Quality over steps</h2>\n<p class=\"faint\">On a quarter of the questions, mean of "
+      "the first eight honest nodes.</p>\n" +
+      chart({.label = "quality over steps", .x_unit = "steps", .y_max = y_max},
+            quality_curves(outcome));
   page += "<h2>Quality over bytes sent by a node</h2>\n" +
           chart({.label = "quality over bytes", .x_unit = "kB", .y_max = y_max},
                 {over_time(
@@ -179,22 +179,23 @@ std::string to_html(const Outcome& outcome) {
   page += "<p class=\"faint\">" + std::to_string(outcome.nodes) + " nodes, seed " +
           std::to_string(outcome.seed) + ", " + fixed(outcome.virtual_seconds, 0) +
           " virtual seconds, " + std::to_string(outcome.parameters) + " parameters" +
-          (outcome.is_complete ? "" : ", <b>cut short</b>") + "</p>\n<p class=\"faint\">trace <code>" +
-          outcome.trace + "</code></p>\n<p>The protocol, its codec, the deltas and the training are "
+          (outcome.is_complete ? "" : ", <b>cut short</b>") +
+          "</p>\n<p class=\"faint\">trace <code>" + outcome.trace +
+          "</code></p>\n<p>The protocol, its codec, the deltas and the training are "
           "the product’s own; network, devices and time are simulated.</p>\n";
   page += learning(outcome);
-  page += "<h2>Agreement</h2>\n<p class=\"faint\">Different bases among honest nodes that are up; "
-          "1 is agreement.</p>\n" +
-          chart({.label = "bases over time", .x_unit = "s"},
-                {over_time(outcome, "bases", second,
-                           [](const Moment& moment) { return static_cast<double>(moment.bases); }),
-                 over_time(outcome, "nodes up", second,
-                           [](const Moment& moment) { return static_cast<double>(moment.up); })});
+  page +=
+      "<h2>Agreement</h2>\n<p class=\"faint\">Different bases among honest nodes that are up; "
+      "1 is agreement.</p>\n" +
+      chart({.label = "bases over time", .x_unit = "s"},
+            {over_time(outcome, "bases", second,
+                       [](const Moment& moment) { return static_cast<double>(moment.bases); }),
+             over_time(outcome, "nodes up", second,
+                       [](const Moment& moment) { return static_cast<double>(moment.up); })});
   page += "<h2>Bytes sent by a node</h2>\n" +
           chart({.label = "bytes over time", .x_unit = "s"},
-                {over_time(outcome, "kB", second, [](const Moment& moment) {
-                  return moment.sent_bytes / 1e3;
-                })});
+                {over_time(outcome, "kB", second,
+                           [](const Moment& moment) { return moment.sent_bytes / 1e3; })});
   page += "<h2>Checks from outside</h2>\n" + checker_table(outcome);
   page += "<h2>Faults and events</h2>\n" + fault_table(outcome);
   return page + "</body>\n</html>\n";

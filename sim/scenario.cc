@@ -38,9 +38,9 @@ const Words kinds = {"skills", "text", "synthetic"};
 const Words models = {"micro", "demo", "tiny"};
 const Words partitions = {"natural", "iid", "dirichlet"};
 const Words baselines = {"alone", "fedavg", "centralised"};
-const Words attacks = {"none",          "sign_flip",  "scale",      "gaussian",
-                       "label_flip",    "free_rider", "alie",       "inner_product",
-                       "replay",        "equivocate", "selective_drop", "announce"};
+const Words attacks = {"none",       "sign_flip",  "scale",          "gaussian",
+                       "label_flip", "free_rider", "alie",           "inner_product",
+                       "replay",     "equivocate", "selective_drop", "announce"};
 constexpr double day_s = 86400;
 
 std::vector<Key> make_keys() {
@@ -223,11 +223,10 @@ std::string read_section(const std::string& path, const std::string& section,
     if (!entry.first.IsScalar())
       return place(path, entry.first) + section + ": has a key that is not a word";
     const std::string& name = entry.first.Scalar();
-    const std::string start =
-        place(path, entry.first) + section + "." + name.substr(0, 64) + ": ";
-    const auto key = std::find_if(
-        scenario_keys().begin(), scenario_keys().end(),
-        [&](const Key& each) { return each.section == section && each.name == name; });
+    const std::string start = place(path, entry.first) + section + "." + name.substr(0, 64) + ": ";
+    const auto key =
+        std::find_if(scenario_keys().begin(), scenario_keys().end(),
+                     [&](const Key& each) { return each.section == section && each.name == name; });
     if (key == scenario_keys().end())
       return start + "unknown key; did you mean " + likely_key(section, name) + "?";
     if (!seen.insert(name).second) return start + "given twice; keep one";
@@ -237,8 +236,7 @@ std::string read_section(const std::string& path, const std::string& section,
   return "";
 }
 
-std::string read_document(const std::string& path, const YAML::Node& document,
-                          Scenario& scenario) {
+std::string read_document(const std::string& path, const YAML::Node& document, Scenario& scenario) {
   if (document.IsNull()) return "";
   if (!document.IsMap()) return place(path, document) + "must be sections with keys below them";
   const Words known = sections();
@@ -261,9 +259,8 @@ std::string read_document(const std::string& path, const YAML::Node& document,
 std::string check_together(const Scenario& scenario) {
   const auto& faults = scenario.faults;
   const bool has_partition = faults.partition_share > 0;
-  const bool has_faults = has_partition || faults.crash_per_hour > 0 ||
-                          faults.pause_per_hour > 0 || faults.clog_per_hour > 0 ||
-                          faults.away_share > 0;
+  const bool has_faults = has_partition || faults.crash_per_hour > 0 || faults.pause_per_hour > 0 ||
+                          faults.clog_per_hour > 0 || faults.away_share > 0;
   if (has_faults && faults.until_s == 0)
     return "faults.until_s: must be more than 0 when there are faults";
   if (faults.until_s > scenario.run.seconds_max)

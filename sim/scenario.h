@@ -16,9 +16,9 @@ struct Scenario {
   std::string name;  // of the file, without folder and ending
   struct Run {
     uint32_t nodes = 8;
-    double seconds_max = 3600;  // virtual; the run ends earlier when all have made their steps
-    double settle_s = 120;      // after learning and faults: by then all must agree
-    double checkpoint_s = 60;   // between two checkpoints of a node
+    double seconds_max = 3600;    // virtual; the run ends earlier when all have made their steps
+    double settle_s = 120;        // after learning and faults: by then all must agree
+    double checkpoint_s = 60;     // between two checkpoints of a node
     uint32_t log_deltas_max = 0;  // a log on disk beyond this folds into snapshots; 0: never
   } run;
   struct Learn {

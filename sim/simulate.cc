@@ -60,9 +60,7 @@ class Watch {
   void settle() {
     if (is_terminal_) std::fprintf(stderr, "\r\033[K");
   }
-  double seconds() const {
-    return std::chrono::duration<double>(Clock::now() - begun_).count();
-  }
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - begun_).count(); }
 
  private:
   Signals& signals_;
@@ -74,9 +72,8 @@ class Watch {
 Standing standing_of(World& world, const Lessons& lessons) {
   Standing standing{.name = "swarm", .matrix = {}, .points = {}};
   for (const auto& device : world.devices) {
-    standing.matrix.push_back(device->is_up()
-                                  ? score(device->learner().snapshot(), lessons, false)
-                                  : std::vector<double>(lessons.tasks.size(), 0));
+    standing.matrix.push_back(device->is_up() ? score(device->learner().snapshot(), lessons, false)
+                                              : std::vector<double>(lessons.tasks.size(), 0));
   }
   for (const Moment& moment : world.moments) {
     if (moment.quality >= 0) standing.points.push_back({moment.steps, moment.quality});
@@ -119,9 +116,9 @@ void run_baselines(const Course& course, const Lessons& lessons, const SimulateO
     watch.begin(name);
     outcome.standings.push_back(run_baseline(
         name, course, lessons,
-        {.seed = options.seed,
-         .threads = options.threads,
-         .watch = [&watch](double done) { return watch.show(done, -1); }}));
+        {.seed = options.seed, .threads = options.threads, .watch = [&watch](double done) {
+           return watch.show(done, -1);
+         }}));
     if (!outcome.standings.back().is_complete) {
       outcome.is_complete = false;
       return;
@@ -132,12 +129,10 @@ void run_baselines(const Course& course, const Lessons& lessons, const SimulateO
 Outcome simulate(const Scenario& scenario, const Course& course, const Lessons& lessons,
                  const SimulateOptions& options, Watch& watch) {
   auto world = std::make_unique<World>(
-      scenario, course, lessons,
-      WorldOptions{.seed = options.seed, .threads = options.threads});
+      scenario, course, lessons, WorldOptions{.seed = options.seed, .threads = options.threads});
   watch.begin("swarm");
-  const bool is_whole = world->run([&] {
-    return watch.show(world->progress(), static_cast<double>(world->now) / 1e6);
-  });
+  const bool is_whole = world->run(
+      [&] { return watch.show(world->progress(), static_cast<double>(world->now) / 1e6); });
   Outcome outcome = outcome_of(*world, lessons, options);
   outcome.is_complete = is_whole;
   if (course.shape) outcome.standings.push_back(standing_of(*world, lessons));
@@ -145,8 +140,7 @@ Outcome simulate(const Scenario& scenario, const Course& course, const Lessons& 
   world.reset();  // the baselines need its memory
   if (is_whole && course.shape) run_baselines(course, lessons, options, watch, outcome);
   for (const Standing& standing : outcome.standings)
-    outcome.qualities[standing.name] =
-        quality(standing.matrix, lessons, outcome.is_hostile);
+    outcome.qualities[standing.name] = quality(standing.matrix, lessons, outcome.is_hostile);
   outcome.wall_seconds = watch.seconds();
   return outcome;
 }
@@ -162,9 +156,8 @@ uint64_t memory_estimate(const Scenario& scenario, uint32_t threads) {
   if (has_checkpoints) node += parameters * 20;
   if (course.shape) {
     model::TrainerOptions options;
-    const uint64_t trainer = model::Trainer::memory_bytes(*course.shape, options,
-                                                          scenario.learn.rows,
-                                                          scenario.learn.length);
+    const uint64_t trainer = model::Trainer::memory_bytes(
+        *course.shape, options, scenario.learn.rows, scenario.learn.length);
     const uint64_t kept = parameters * 12;  // weights and moments; the rest goes between slices
     node += kept;
     return nodes * node + std::min<uint64_t>(threads, nodes) * trainer + (64u << 20);
@@ -206,10 +199,9 @@ int run_simulation(const SimulateOptions& options, Signals& signals) {
   std::printf("trace %s\n", outcome.trace.c_str());
   if (code != 0) return code;
   if (signals.stop_signal() != 0) return 128 + signals.stop_signal();
-  const bool is_good =
-      outcome.is_complete &&
-      std::all_of(outcome.checkers.begin(), outcome.checkers.end(),
-                  [](const auto& each) { return each.second.failures == 0; });
+  const bool is_good = outcome.is_complete &&
+                       std::all_of(outcome.checkers.begin(), outcome.checkers.end(),
+                                   [](const auto& each) { return each.second.failures == 0; });
   return static_cast<int>(is_good ? ExitCode::ok : ExitCode::failed);
 }
 

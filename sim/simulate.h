@@ -9,8 +9,8 @@
 namespace starling::sim {
 
 struct SimulateOptions {
-  std::string scenario;   // path
-  uint32_t nodes = 0;     // 0: as the scenario says
+  std::string scenario;  // path
+  uint32_t nodes = 0;    // 0: as the scenario says
   uint64_t seed = 1;
   std::string directory;  // empty: no files
   uint32_t threads = 1;
@@ -21,7 +21,8 @@ uint64_t memory_estimate(const Scenario& scenario, uint32_t threads);
 
 // The exit code: 0 when the run came to its end and every check held, 1 otherwise, 65 for a text
 // that cannot be used, 71 for too little memory, 73 for a folder that cannot be written, 78 for a
-// scenario that is wrong, 128 + the signal after Ctrl-C or SIGTERM (with a report of what there was).
+// scenario that is wrong, 128 + the signal after Ctrl-C or SIGTERM (with a report of what there
+// was).
 int run_simulation(const SimulateOptions& options, Signals& signals);
 
 }  // namespace starling::sim

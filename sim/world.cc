@@ -52,10 +52,11 @@ World::World(const Scenario& with, const Course& of, const Lessons& dealt,
     nodes_of_addresses_[devices.back()->address] = node;
   }
   Rng device_rng = rng_for(seed, Purpose::devices);
+  const auto slow = pick(with.devices.slow_share, devices.size(), device_rng);
+  const auto away = pick(with.faults.away_share, devices.size(), device_rng);
   for (const auto& device : devices) {
-    if (device_rng.unit() < with.devices.slow_share) device->slowness = with.devices.slow_factor;
-    if (device->index > 0 && device_rng.unit() < with.faults.away_share)
-      device->may_be_away = true;
+    if (slow[device->index] != 0) device->slowness = with.devices.slow_factor;
+    device->may_be_away = away[device->index] != 0;
   }
   set_up_hostile();
   plan_faults();
@@ -63,19 +64,13 @@ World::World(const Scenario& with, const Course& of, const Lessons& dealt,
   at(tick_settling, Tick{});
 }
 
-// The hostile are drawn among all but the first node, which everyone knows.
 void World::set_up_hostile() {
-  const auto count =
-      static_cast<size_t>(std::lround(scenario->hostile.share * scenario->run.nodes));
-  if (count == 0) return;
   Rng rng = rng_for(seed, Purpose::attack);
-  std::vector<uint32_t> order;
-  for (uint32_t node = 1; node < scenario->run.nodes; ++node) order.push_back(node);
-  shuffle(order, rng);
-  for (size_t i = 0; i < std::min(count, order.size()); ++i) {
-    devices[order[i]]->tamper_.emplace(attack_of(scenario->hostile.attack),
-                                       scenario->hostile.strength,
-                                       rng_for(seed, Purpose::attack, order[i]));
+  const auto hostile = pick(scenario->hostile.share, devices.size(), rng);
+  for (const auto& device : devices) {
+    if (hostile[device->index] == 0) continue;
+    device->tamper.emplace(attack_of(scenario->hostile.attack), scenario->hostile.strength,
+                           rng_for(seed, Purpose::attack, device->index + 1));
   }
 }
 
@@ -198,34 +193,33 @@ bool World::run(const std::function<bool()>& watch) {
 void World::record(const Event& event) {
   trace_.absorb(static_cast<uint64_t>(event.at));
   trace_.absorb(event.what.index());
-  std::visit(Overloaded{
-                 [&](const Arrival& arrival) {
-                   trace_.absorb(uint64_t{arrival.from} << 32 | arrival.to);
-                   const swarm::ByteView bytes(*arrival.parcel.bytes);
-                   // Of a sealed frame the header, which holds the hash of the rest.
-                   trace_.absorb(arrival.parcel.is_delta ? bytes.first(swarm::header_size) : bytes);
-                 },
-                 [&](const LinkBreaks& breaks) {
-                   trace_.absorb(uint64_t{breaks.from} << 32 | breaks.to);
-                 },
-                 [&](const FaultDue& fault) {
-                   trace_.absorb(uint64_t{fault.node} << 8 | static_cast<uint64_t>(fault.kind));
-                 },
-                 [&](const Tick&) {},
-                 [&](const auto& of_a_node) { trace_.absorb(of_a_node.node); },
-             },
-             event.what);
+  std::visit(
+      Overloaded{
+          [&](const Arrival& arrival) {
+            trace_.absorb(uint64_t{arrival.from} << 32 | arrival.to);
+            const swarm::ByteView bytes(*arrival.parcel.bytes);
+            // Of a sealed frame the header, which holds the hash of the rest.
+            trace_.absorb(arrival.parcel.is_delta ? bytes.first(swarm::header_size) : bytes);
+          },
+          [&](const LinkBreaks& breaks) { trace_.absorb(uint64_t{breaks.from} << 32 | breaks.to); },
+          [&](const FaultDue& fault) {
+            trace_.absorb(uint64_t{fault.node} << 8 | static_cast<uint64_t>(fault.kind));
+          },
+          [&](const Tick&) {},
+          [&](const auto& of_a_node) { trace_.absorb(of_a_node.node); },
+      },
+      event.what);
 }
 
 void World::perform(Event event) {
   now = event.at;
-  const auto node_of_event = std::visit(
-      Overloaded{[](const Arrival& arrival) -> int64_t { return arrival.to; },
-                 [](const LinkBreaks&) -> int64_t { return -1; },
-                 [](const FaultDue&) -> int64_t { return -1; },
-                 [](const Tick&) -> int64_t { return -1; },
-                 [](const auto& other) -> int64_t { return other.node; }},
-      event.what);
+  const auto node_of_event =
+      std::visit(Overloaded{[](const Arrival& arrival) -> int64_t { return arrival.to; },
+                            [](const LinkBreaks&) -> int64_t { return -1; },
+                            [](const FaultDue&) -> int64_t { return -1; },
+                            [](const Tick&) -> int64_t { return -1; },
+                            [](const auto& other) -> int64_t { return other.node; }},
+                 event.what);
   // A paused device meets everything when it wakes, in the order it came.
   if (node_of_event >= 0 && devices[static_cast<size_t>(node_of_event)]->paused_until > now) {
     return at(devices[static_cast<size_t>(node_of_event)]->paused_until, std::move(event.what));
@@ -316,7 +310,7 @@ void World::compute_slices() {
   }
   model::parallel_for(static_cast<uint32_t>(waiting.size()), threads_, [&](uint32_t i) {
     Device& device = *waiting[i];
-    const bool is_idle = device.tamper_ && !device.tamper_->learns();
+    const bool is_idle = device.tamper && !device.tamper->learns();
     device.learner().learn(device.slice->steps, device.slice->swarm_step, is_idle);
     device.slice->is_computed = true;
   });
@@ -333,7 +327,6 @@ void World::dial(uint32_t from, const std::string& address,
                               !network.is_cut(found->second, from) &&
                               !network.only_dials_out(found->second);
     if (is_reachable) delay = network.round_trip(from, found->second) * 3 / 2 + handshake_work;
-    if (network.only_dials_out(found->second)) ++sometimes["dials_to_nat"];
   }
   at(now + delay, DialEnds{from, devices[from]->boots, address, expected});
 }
@@ -422,9 +415,8 @@ double World::progress() const {
     steps += device->is_up() ? static_cast<double>(device->learner().steps()) : 0;
   const double learned =
       steps / (static_cast<double>(devices.size()) * static_cast<double>(scenario->learn.steps));
-  const double until = scenario->faults.until_s > 0
-                           ? static_cast<double>(now) / 1e6 / scenario->faults.until_s
-                           : 1;
+  const double until =
+      scenario->faults.until_s > 0 ? static_cast<double>(now) / 1e6 / scenario->faults.until_s : 1;
   return std::min({learned, until, 1.0});
 }
 
@@ -493,8 +485,9 @@ void World::happen(const Tick&) {
     if ((all_finished && is_quiet_) || is_late) settles_from_ = now;
   }
   if (is_settling()) {
-    const bool is_learning = std::any_of(devices.begin(), devices.end(),
-                                         [](const auto& device) { return device->slice.has_value(); });
+    const bool is_learning = std::any_of(devices.begin(), devices.end(), [](const auto& device) {
+      return device->slice.has_value();
+    });
     const bool is_bound_over = now > settles_from_ + micros_of_s(scenario->run.settle_s);
     is_over_ = (!is_learning && is_agreed()) || is_bound_over;
   }
@@ -505,8 +498,8 @@ void World::happen(const Tick&) {
     checker.faults_happened(*this);
   }
   if (watch_ && !watch_()) is_over_ = is_stopped_ = true;
-  const Micros spacing = std::max(
-      tick_settling, micros_of_s(learning_seconds(*scenario) / moments_wanted));
+  const Micros spacing =
+      std::max(tick_settling, micros_of_s(learning_seconds(*scenario) / moments_wanted));
   at(now + (is_settling() ? tick_settling : spacing), Tick{});
 }
 

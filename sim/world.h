@@ -81,10 +81,10 @@ using Happening = std::variant<Arrival, LinkBreaks, LinkGone, DialEnds, WakeUp, 
 
 // One row of the series.
 struct Moment {
-  double second = 0;  // virtual
-  double steps = 0;   // mean over honest nodes that are up
-  double loss = 0;    // likewise; 0: synthetic
-  double quality = -1;  // mean over tasks and probed nodes; -1: not asked at this moment
+  double second = 0;      // virtual
+  double steps = 0;       // mean over honest nodes that are up
+  double loss = 0;        // likewise; 0: synthetic
+  double quality = -1;    // mean over tasks and probed nodes; -1: not asked at this moment
   double sent_bytes = 0;  // mean over nodes
   uint32_t up = 0;
   uint32_t bases = 0;  // different ones among honest nodes that are up
@@ -108,7 +108,8 @@ class World {
   // ---- for devices
   void at(Micros when, Happening happening);
   void transmit(uint32_t from, const swarm::PeerId& to, Parcel parcel);
-  void dial(uint32_t from, const std::string& address, const std::optional<swarm::PeerId>& expected);
+  void dial(uint32_t from, const std::string& address,
+            const std::optional<swarm::PeerId>& expected);
   void cut(uint32_t node, const swarm::PeerId& peer, const std::string& reason);
   void cut_all(uint32_t node, const std::string& reason);
   void identify(const swarm::PeerId& id, uint32_t node) { nodes_of_ids_[id] = node; }

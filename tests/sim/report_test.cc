@@ -120,11 +120,11 @@ TEST_CASE("a curve of a long run stays within its bound and spans the run") {
 }
 
 TEST_CASE("a status is read with plain and with quoted numbers, and nonsense is no status") {
-  const auto status = parse_status(
-      R"({"name":"a","state":"learning","finished":true,)"
-      R"("model":{"parameters":"157000","step":12,"loss":1.5},)"
-      R"("swarm":{"neighbours":"3","sent_bytes":"5000000000","base_hash":"ab",)"
-      R"("deltas":"9","bits_per_parameter":1.1}})");
+  const auto status =
+      parse_status(R"({"name":"a","state":"learning","finished":true,)"
+                   R"("model":{"parameters":"157000","step":12,"loss":1.5},)"
+                   R"("swarm":{"neighbours":"3","sent_bytes":"5000000000","base_hash":"ab",)"
+                   R"("deltas":"9","bits_per_parameter":1.1}})");
   REQUIRE(status.has_value());
   CHECK(status->parameters == 157000);
   CHECK(status->step == 12);

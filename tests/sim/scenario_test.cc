@@ -1,0 +1,66 @@
+#include "sim/scenario.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+namespace starling::sim {
+namespace {
+
+std::string problem_of(const std::string& yaml) {
+  const auto scenario = parse_scenario(yaml, "x.yaml");
+  return scenario ? "" : scenario.error().message;
+}
+
+}  // namespace
+
+TEST_CASE("a scenario says only what differs from the defaults") {
+  const auto scenario = parse_scenario(
+      "run: {nodes: 3}\nnetwork:\n  loss: 0.1\nlearn:\n  baselines: [alone]\n", "dir/small.yaml");
+  REQUIRE(scenario.has_value());
+  CHECK(scenario->name == "small");
+  CHECK(scenario->run.nodes == 3);
+  CHECK(scenario->network.loss == doctest::Approx(0.1));
+  CHECK(scenario->learn.baselines == std::vector<std::string>{"alone"});
+  CHECK(scenario->learn.steps == Scenario().learn.steps);
+}
+
+TEST_CASE("what a scenario cannot mean is said with line, key and the nearest known key") {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"run:\n  node: 3\n", "x.yaml:2: run.node: unknown key; did you mean run.nodes?"},
+      {"run:\n  loss: 3\n", "x.yaml:2: run.loss: unknown key; did you mean network.loss?"},
+      {"runs: {}\n", "x.yaml:1: runs: unknown section; did you mean run?"},
+      {"run: {nodes: 0}\n", "x.yaml:1: run.nodes: must be from 1 to 10000 but is 0"},
+      {"run: {nodes: 2.5}\n", "x.yaml:1: run.nodes: must be a whole number but is 2.5"},
+      {"run: {nodes: many}\n", "x.yaml:1: run.nodes: must be a number but is \"many\""},
+      {"run: {nodes: 2, nodes: 3}\n", "x.yaml:1: run.nodes: given twice; keep one"},
+      {"network: {loss: nan}\n", "x.yaml:1: network.loss: must be a number but is \"nan\""},
+      {"learn: {kind: skill}\n", "x.yaml:1: learn.kind: knows no \"skill\"; did you mean skills?"},
+      {"learn: {kind: text}\n", "x.yaml: learn.texts: must name the texts to learn"},
+      {"faults: {one_way: maybe}\n",
+       "x.yaml:1: faults.one_way: must be true or false but is \"maybe\""},
+      {"faults: {crash_per_hour: 1}\n",
+       "x.yaml: faults.until_s: must be more than 0 when there are faults"},
+      {"hostile: {share: 0.2}\n", "x.yaml: hostile: needs both an attack and a share"},
+      {"[1, 2]\n", "x.yaml:1: must be sections with keys below them"},
+  };
+  for (const auto& [yaml, expected] : cases) CHECK(problem_of(yaml) == expected);
+  CHECK(problem_of("run: {nodes: [\n").starts_with("x.yaml:2: is not YAML: "));
+  const auto missing = load_scenario("no/such.yaml");
+  REQUIRE_FALSE(missing.has_value());
+  CHECK(missing.error().message == "no/such.yaml: No such file or directory");
+}
+
+TEST_CASE("every scenario of the library can be read") {
+  size_t count = 0;
+  const std::filesystem::path folder = std::filesystem::path(STARLING_SOURCE_DIR) / "sim/scenarios";
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto scenario = load_scenario(entry.path().string());
+    const std::string problem = scenario.has_value() ? "" : scenario.error().message;
+    CHECK(problem.empty());
+    ++count;
+  }
+  CHECK(count >= 7);
+}
+
+}  // namespace starling::sim

@@ -1,0 +1,70 @@
+// `starling-sim run` from the outside.
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "sim/launcher.h"
+#include "tests/sim/folder.h"
+
+namespace starling::sim {
+namespace {
+
+struct Said {
+  int code = 0;
+  std::string text, errors;
+};
+
+Said simulate(const std::string& yaml, std::vector<std::string> more) {
+  Signals signals;
+  Folder folder;
+  const std::string path = folder.write("small.yaml", yaml);
+  std::vector<std::string> command = {STARLING_SIM_PROGRAM, "run", path};
+  command.insert(command.end(), more.begin(), more.end());
+  const Output output = run(command, std::chrono::seconds(120), signals);
+  return {output.exit.code, output.text, output.errors};
+}
+
+}  // namespace
+
+TEST_CASE("a run prints its seed first and its trace last, and leaves three files") {
+  Folder folder;
+  const Said said = simulate(
+      "run: {nodes: 2}\nlearn: {model: micro, steps: 20, questions: 4, rows: 2, length: 64}\n",
+      {"--seed", "9", "--out", folder / "out"});
+  INFO(said.errors);
+  CHECK(said.code == 0);
+  CHECK(said.text.starts_with("seed 9\n"));
+  const size_t last = said.text.rfind('\n', said.text.size() - 2) + 1;
+  const std::string line = said.text.substr(last);
+  CHECK(line.starts_with("trace "));
+  const auto report = nlohmann::ordered_json::parse(read_file(folder / "out/report.json"));
+  std::vector<std::string> keys;
+  for (const auto& item : report.items()) keys.push_back(item.key());
+  CHECK(keys == std::vector<std::string>{"scenario", "seed", "nodes", "trace", "virtual_seconds",
+                                         "wall_seconds", "tasks", "results", "bytes_per_node",
+                                         "faults", "checkers"});
+  CHECK("trace " + report["trace"].get<std::string>() + "\n" == line);
+  for (const char* name : {"swarm", "alone", "fedavg", "centralised"})
+    CHECK(report["results"][name]["complete"].get<bool>());
+  CHECK(read_file(folder / "out/series.csv").starts_with("series,second,steps"));
+  const std::string page = read_file(folder / "out/report.html");
+  CHECK(page.find("<svg") != std::string::npos);
+  CHECK(page.find("<script") == std::string::npos);
+  CHECK(page.ends_with("</html>\n"));
+}
+
+TEST_CASE("a wrong scenario ends with code 78 before anything runs") {
+  const Said said = simulate("run: {nods: 3}\n", {});
+  CHECK(said.code == 78);
+  CHECK(said.errors.find("small.yaml:1: run.nods: unknown key; did you mean run.nodes?") !=
+        std::string::npos);
+  CHECK(said.text.empty());
+}
+
+TEST_CASE("more memory than there is is refused with the estimate") {
+  const Said said = simulate("run: {nodes: 10000}\nlearn: {model: tiny, rows: 256}\n", {});
+  CHECK(said.code == 71);
+  CHECK(said.errors.find("MiB") != std::string::npos);
+}
+
+}  // namespace starling::sim

@@ -1,0 +1,211 @@
+// Short runs of the simulated world: what holds in every one of them, and what each fault and each
+// attack does. A failure names the seed and the first thing that went wrong.
+#include "sim/world.h"
+
+#include <doctest/doctest.h>
+
+#include "sim/baselines.h"
+
+namespace starling::sim {
+namespace {
+
+// A world with what it needs to live.
+struct Run {
+  explicit Run(const std::string& yaml, uint64_t seed = 1, uint32_t threads = 1)
+      : scenario(*parse_scenario(yaml, "test.yaml")),
+        lessons(*deal_lessons(scenario, seed)),
+        course(make_course(scenario)),
+        world(scenario, course, lessons, {.seed = seed, .threads = threads}) {
+    world.run([] { return true; });
+  }
+  uint64_t happened(std::string_view what) const {
+    const auto found = world.sometimes.find(what);
+    return found == world.sometimes.end() ? 0 : found->second;
+  }
+  uint64_t noticed(swarm::Notice::Kind kind) const {
+    uint64_t count = 0;
+    for (const auto& device : world.devices) {
+      const auto found = device->notices.find(kind);
+      if (!device->is_hostile() && found != device->notices.end()) count += found->second;
+    }
+    return count;
+  }
+  void check_all() const {
+    for (const auto& [name, outcome] : world.checker.outcomes())
+      CHECK_MESSAGE(outcome.failures == 0, "seed ", world.seed, ", ", name, ": ", outcome.first);
+  }
+  Scenario scenario;
+  Lessons lessons;
+  Course course;
+  World world;
+};
+
+const std::string synthetic = "learn: {kind: synthetic, steps: 200, step_ms: 1000}\n";
+const std::string storm =
+    synthetic +
+    "run: {nodes: 7, log_deltas_max: 40, checkpoint_s: 20}\n"
+    "network: {latency_ms: 40, jitter_ms: 30, loss: 0.02, drop: 0.02, duplicate: 0.02,\n"
+    "  reorder: 0.02, nat_share: 0.3, up_kib_s: 200, down_kib_s: 400}\n"
+    "faults: {until_s: 200, crash_per_hour: 40, disk_loss_share: 0.3, pause_per_hour: 30,\n"
+    "  clog_per_hour: 60, partition_from_s: 40, partition_to_s: 90, partition_share: 0.4,\n"
+    "  away_share: 0.3, session_s: 60, absence_s: 30}\n";
+const std::string micro =
+    "learn: {kind: skills, model: micro, steps: 40, questions: 4, rows: 2, length: 64}\n";
+
+}  // namespace
+
+TEST_CASE("in calm weather all nodes come to one base that is the sum of what was signed") {
+  const Run run(synthetic + "run: {nodes: 5}\n");
+  run.check_all();
+  CHECK(run.world.checker.deltas() == 5 * 20);
+  CHECK(run.world.checker.outcomes().at("base_is_the_sum").checks > 0);
+  CHECK(run.world.checker.outcomes().at("same_base_everywhere").checks == 5);
+}
+
+TEST_CASE("when every fault strikes and then stops, all nodes agree again and nothing was lost") {
+  uint64_t installed = 0;
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    const Run run(storm, seed);
+    run.check_all();
+    CHECK(run.happened("crashes") > 0);
+    CHECK(run.happened("frames_cut") > 0);
+    installed += run.happened("snapshots_installed");
+  }
+  CHECK(installed > 0);
+}
+
+TEST_CASE("one seed decides everything, for any number of threads") {
+  Run first(storm, 5), again(storm, 5), other(storm, 6);
+  CHECK(first.world.trace() == again.world.trace());
+  CHECK(first.world.trace() != other.world.trace());
+  const std::string yaml = micro + "run: {nodes: 4}\n";
+  Run serial(yaml, 1, 1), parallel(yaml, 1, 2);
+  serial.check_all();
+  CHECK(serial.world.trace() == parallel.world.trace());
+}
+
+TEST_CASE("real trainers learn from each other's deltas in virtual time") {
+  const Run run(
+      "run: {nodes: 2}\n"
+      "learn: {kind: skills, model: micro, steps: 150, questions: 4, rows: 4, length: 64}\n");
+  run.check_all();
+  const double first = run.world.moments.at(2).loss, last = run.world.moments.back().loss;
+  CHECK(first > 0);
+  CHECK(last < 0.8 * first);
+}
+
+TEST_CASE("a partition is bridged by what both sides learned") {
+  const Run run(synthetic +
+                "run: {nodes: 6}\nfaults: {until_s: 150, partition_from_s: 30,\n"
+                "  partition_to_s: 120, partition_share: 0.5}\n");
+  run.check_all();
+  uint32_t most = 0;
+  for (const Moment& moment : run.world.moments) {
+    if (moment.second > 60 && moment.second < 120) most = std::max(most, moment.bases);
+  }
+  CHECK(most >= 2);
+  CHECK(run.world.moments.back().bases == 1);
+}
+
+TEST_CASE("who only loses frames one way is one of the swarm again afterwards") {
+  const Run run(synthetic +
+                "run: {nodes: 5}\nfaults: {until_s: 150, partition_from_s: 30,\n"
+                "  partition_to_s: 120, partition_share: 0.2, one_way: true}\n");
+  run.check_all();
+}
+
+TEST_CASE("a delta that is far larger than the others' is held by everyone") {
+  const Run run(synthetic +
+                "run: {nodes: 5}\nhostile: {attack: scale, share: 0.2, strength: 100}\n");
+  CHECK(run.noticed(swarm::Notice::Kind::delta_held) > 0);
+  CHECK(run.world.checker.outcomes().at("only_signed_deltas").failures == 0);
+}
+
+TEST_CASE("old frames that are sent again change nothing") {
+  const Run run(synthetic + "run: {nodes: 5}\nhostile: {attack: replay, share: 0.2}\n");
+  run.check_all();
+  CHECK(run.happened("replays") > 50);
+}
+
+TEST_CASE("two deltas with one number are noticed") {
+  const Run run(synthetic + "run: {nodes: 6}\nhostile: {attack: equivocate, share: 0.17}\n");
+  CHECK(run.happened("equivocations") > 0);
+  CHECK(run.world.checker.outcomes().at("only_signed_deltas").failures == 0);
+}
+
+TEST_CASE("a node that passes nothing on, or tells of what it never sends, stops nobody") {
+  for (const char* attack : {"selective_drop", "announce"}) {
+    const Run run(synthetic + "run: {nodes: 6}\nnetwork: {drop: 0.05}\nhostile: {attack: " +
+                  attack + ", share: 0.3}\n");
+    run.check_all();
+  }
+}
+
+TEST_CASE("every attack on what is learned leaves the honest with one base and finite weights") {
+  for (const char* attack :
+       {"sign_flip", "gaussian", "label_flip", "free_rider", "alie", "inner_product"}) {
+    CAPTURE(attack);
+    const Run run(micro + "run: {nodes: 4}\nhostile: {attack: " + attack +
+                  ", share: 0.25, strength: 1}\n");
+    CHECK(run.happened("hostile_deltas") > 0);
+    CHECK(run.world.checker.outcomes().at("weights_finite").failures == 0);
+    CHECK(run.world.checker.outcomes().at("only_signed_deltas").failures == 0);
+    CHECK(run.world.checker.outcomes().at("equal_sets_equal_bits").failures == 0);
+  }
+}
+
+TEST_CASE("the checker sees a base that is not the sum") {
+  Run run(synthetic + "run: {nodes: 3}\n");
+  run.check_all();
+  Learner& learner = run.world.devices[1]->learner();
+  std::vector<int32_t> values(learner.exchange().base().values().begin(),
+                              learner.exchange().base().values().end());
+  values[7] += 1;
+  const swarm::VersionVector applied = learner.exchange().applied();
+  learner.replace_base(std::move(values), applied);
+  run.world.checker.look(run.world, true);
+  run.world.checker.liveness(run.world);
+  CHECK(run.world.checker.outcomes().at("equal_sets_equal_bits").failures == 1);
+  CHECK(run.world.checker.outcomes().at("same_base_everywhere").failures == 1);
+  CHECK_FALSE(run.world.checker.is_satisfied());
+}
+
+TEST_CASE("pieces are dealt whole, each to one node, however they are dealt") {
+  for (const char* partition : {"natural", "iid", "dirichlet"}) {
+    for (const uint32_t nodes : {3u, 20u}) {
+      const Scenario scenario =
+          *parse_scenario("run: {nodes: " + std::to_string(nodes) +
+                              "}\ndeal: {partition: " + partition + ", alpha: 0.5}\n",
+                          "test.yaml");
+      const Lessons lessons = *deal_lessons(scenario, 1);
+      std::vector<size_t> pieces(lessons.tasks.size(), 0);
+      size_t pairs = 0, dealt = 0;
+      for (const Lessons::Own& own : lessons.nodes) {
+        CHECK_FALSE(own.pairs.empty());
+        pairs += own.pairs.size();
+        for (size_t task = 0; task < pieces.size(); ++task) {
+          pieces[task] += own.pieces[task];
+          dealt += own.pieces[task];
+        }
+      }
+      CHECK(pairs == dealt);
+      CHECK(pieces[0] >= 324);  // one more where a node would have had nothing
+      CHECK(pieces[7] >= 20000);
+    }
+  }
+}
+
+TEST_CASE("baselines make the same steps on the same pieces") {
+  const Scenario scenario = *parse_scenario(micro + "run: {nodes: 2}\n", "test.yaml");
+  const Lessons lessons = *deal_lessons(scenario, 1);
+  const Course course = make_course(scenario);
+  for (const std::string& name : scenario.learn.baselines) {
+    const Standing standing = run_baseline(
+        name, course, lessons, {.seed = 1, .threads = 1, .watch = [](double) { return true; }});
+    CHECK(standing.is_complete);
+    CHECK(standing.matrix.size() == (name == "alone" ? 2 : 1));
+    CHECK(standing.points.back().steps == doctest::Approx(40));
+  }
+}
+
+}  // namespace starling::sim
