@@ -34,7 +34,7 @@ LayerActivations<R> divide_layer(const Shape& shape, Window window, Keep keep,
   layer.middle = keep == Keep::everything ? divider.take(N * D) : layer.x;
   layer.inverse2 = divider.take(N);
   layer.vg = divider.take(N * 2 * awake_hidden(shape));
-  layer.contrast = divider.take(segments * D);
+  layer.contrast = divider.take(shape.selection == Selection::context ? segments * D : 0);
   layer.p = divider.take(segments * shape.regions);
   return layer;
 }

@@ -22,14 +22,14 @@ template <Real R>
 struct LayerActivations {
   R* x;              // (N, D) residual stream before the layer
   R* inverse1;       // (N) 1/rms
-  R* upz;            // (N, 3E)
+  R* upz;            // (N, 3E); z is 0 where decays are fixed
   R* h;              // (N, E)
   R* state;          // (rows, 4E) the scan's incoming state
   R* middle;         // (N, D) residual stream between the blocks
   R* inverse2;       // (N)
   R* vg;             // per awake region (positions, 2m), the always awake ones as one region; see
                      // region_mlp.cc
-  R* contrast;       // (segments, D)
+  R* contrast;       // (segments, D); none with Selection::token
   R* p;              // (segments, regions)
   uint64_t* chosen;  // (segments)
 };
@@ -82,6 +82,7 @@ class Activations {
 inline constexpr uint32_t head_rows = 256;  // positions whose logits are in memory at once
 
 inline uint32_t segments_max(const Shape& shape, Window window) {
+  if (shape.selection == Selection::token) return window.positions();
   return window.rows * (window.length / shape.chunk + 2);
 }
 // Hidden units of the always awake regions together, or of one region.

@@ -86,7 +86,7 @@ void write_layer(Writer& writer, const Shape& shape) {
   const double active = awake_count(shape) + selected_count(shape);
   const double awake_width = static_cast<double>(m) * active;  // fan-in of the second MLP matrix
   writer.constant(D, 1.0);
-  writer.random(3 * E * D, 0.0, 1.0 / std::sqrt(width));
+  writer.random(gate_count(shape) * E * D, 0.0, 1.0 / std::sqrt(width));
   writer.time_constants(E / 2, 2.0, 256.0);  // the decay section
   writer.time_constants(E / 2, 1.0, 32.0);   // the slope section
   writer.random(E, 1.0, 0.1);

@@ -21,15 +21,16 @@ void cut_segments(const Shape& shape, Window window, std::span<StreamState<R>> s
                   std::vector<Segment>& segments) {
   segments.clear();
   const R keep = static_cast<R>(slow_keep(shape));
+  const uint32_t chunk = choice_length(shape);
   for (uint32_t row = 0; row < window.rows; ++row) {
     StreamState<R>& state = states[row];
     for (uint32_t t = 0; t < window.length;) {
-      const uint32_t length = std::min(window.length - t, shape.chunk - state.chunk_position);
+      const uint32_t length = std::min(window.length - t, chunk - state.chunk_position);
       segments.push_back({row, row * window.length + t, length, state.chunk_position == 0,
                           static_cast<double>(state.slow_weight)});
       for (uint32_t i = 0; i < length; ++i)
         state.slow_weight = keep * state.slow_weight + (R(1) - keep);
-      state.chunk_position = (state.chunk_position + length) % shape.chunk;
+      state.chunk_position = (state.chunk_position + length) % chunk;
       t += length;
     }
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -16,7 +17,9 @@ namespace starling::model {
 inline constexpr uint32_t regions_max = 64;           // of one layer: a choice is a 64-bit set
 inline constexpr uint64_t parameters_max = 1u << 28;  // offsets are 32 bits
 
-bool is_valid(const Shape& shape);
+// Why no model can have this shape; empty when one can.
+std::string fault_of(const Shape& shape);
+inline bool is_valid(const Shape& shape) { return fault_of(shape).empty(); }
 
 inline uint32_t awake_count(const Shape& shape) {
   return shape.regions == 1 ? 1 : std::min(shape.always_awake, shape.regions);
@@ -24,6 +27,9 @@ inline uint32_t awake_count(const Shape& shape) {
 inline uint32_t selected_count(const Shape& shape) {
   return std::min(shape.selected, shape.regions - awake_count(shape));
 }
+
+// Rows of a channel in the input matrix: u, p and, where the decay depends on the data, z.
+inline size_t gate_count(const Shape& shape) { return shape.decay == Decay::fixed ? 2 : 3; }
 
 enum class Learning : uint8_t {
   matrix,  // by gradient, with weight decay
@@ -45,7 +51,7 @@ std::vector<Tensor> tensors(const Shape& shape);  // in order of offset, without
 template <typename R>
 struct LayerView {
   R* norm1;  // (D)
-  R* wupz;   // (3E, D): Wu, Wp, Wf
+  R* wupz;   // (gates E, D): Wu, Wp and, with three gates, Wf
   R* fb;     // (E)
   R* cw;     // (taps, E)
   R* cb;     // (E)
@@ -57,6 +63,7 @@ struct LayerView {
   R* var;  // (D)
   R* bias;              // (regions)
   size_t width;         // D
+  size_t gates;         // 3, or 2 with fixed decays
   size_t region_width;  // m
 
   size_t region_stride() const { return (3 * region_width + 1) * width; }
@@ -71,10 +78,11 @@ class Layout {
       : D(shape.width),
         E(shape.channels),
         m(shape.mlp_width / shape.regions),
-        regions(shape.regions) {}
+        regions(shape.regions),
+        gates(gate_count(shape)) {}
 
   size_t embedding_count() const { return (vocabulary + 1) * D; }
-  size_t mixing_count() const { return 4 * E * D + (taps + 2) * E + 2 * D; }
+  size_t mixing_count() const { return (gates + 1) * E * D + (taps + 2) * E + 2 * D; }
   size_t mlp_count() const { return (3 * m + 1) * D; }
   size_t selection_count() const { return 2 * D + regions; }
   size_t layer_count() const { return mixing_count() + regions * mlp_count() + selection_count(); }
@@ -94,7 +102,7 @@ class Layout {
     R* at = all + layer_start(index);
     const auto take = [&at](size_t count) { return std::exchange(at, at + count); };
     view.norm1 = take(D);
-    view.wupz = take(3 * E * D);
+    view.wupz = take(gates * E * D);
     view.fb = take(E);
     view.cw = take(taps * E);
     view.cb = take(E);
@@ -105,12 +113,13 @@ class Layout {
     view.var = take(D);
     view.bias = take(regions);
     view.width = D;
+    view.gates = gates;
     view.region_width = m;
     return view;
   }
 
  private:
-  size_t D, E, m, regions;
+  size_t D, E, m, regions, gates;
 };
 
 }  // namespace starling::model

@@ -5,6 +5,27 @@
 #include "model/kernels.h"
 
 namespace starling::model {
+namespace {
+
+// u | p of each position, written without gaps, to u | p | z with z = 0, in place. The last
+// position comes first, for it moves into room that nothing else needs.
+template <Real R>
+void spread_gates(R* rows, size_t count, size_t channels) {
+  for (size_t n = count; n-- > 0;) {
+    std::copy_backward(rows + n * 2 * channels, rows + (n + 1) * 2 * channels,
+                       rows + n * 3 * channels + 2 * channels);
+    std::fill_n(rows + n * 3 * channels + 2 * channels, channels, R(0));
+  }
+}
+
+// The other way round; z is dropped.
+template <Real R>
+void join_gates(R* rows, size_t count, size_t channels) {
+  for (size_t n = 1; n < count; ++n)
+    std::copy_n(rows + n * 3 * channels, 2 * channels, rows + n * 2 * channels);
+}
+
+}  // namespace
 
 template <Real R>
 void recurrence_forward(const LayerView<const R>& weights, Window window, size_t channels,
@@ -14,7 +35,8 @@ void recurrence_forward(const LayerView<const R>& weights, Window window, size_t
   const size_t N = window.positions(), T = window.length, D = weights.width, E = channels;
   kernels::norm_forward(kept.x, weights.norm1, activations.normed, kept.inverse1, N, D);
   kernels::multiply_nt(activations.normed, weights.wupz, kept.upz,
-                       {.rows = N, .columns = 3 * E, .depth = D}, false);
+                       {.rows = N, .columns = weights.gates * E, .depth = D}, false);
+  if (weights.gates == 2) spread_gates(kept.upz, N, E);
   for (size_t row = 0; row < window.rows; ++row) {
     R* state = states[row].scan(layer);
     std::copy_n(state, 4 * E, kept.state + row * 4 * E);
@@ -45,11 +67,13 @@ void recurrence_backward(const LayerView<const R>& weights, const LayerView<R>& 
   }
   kernels::multiply_tn(activations.dx, activations.mixed, gradient.wo,
                        {.rows = D, .columns = E, .depth = N}, true);
+  if (weights.gates == 2) join_gates(activations.dupz, N, E);
+  const size_t rows = weights.gates * E;
   kernels::norm_forward(kept.x, weights.norm1, activations.normed, kept.inverse1, N, D);
   kernels::multiply_tn(activations.dupz, activations.normed, gradient.wupz,
-                       {.rows = 3 * E, .columns = D, .depth = N}, true);
+                       {.rows = rows, .columns = D, .depth = N}, true);
   kernels::multiply_nn(activations.dupz, weights.wupz, activations.dnormed,
-                       {.rows = N, .columns = D, .depth = 3 * E}, false);
+                       {.rows = N, .columns = D, .depth = rows}, false);
   kernels::norm_backward(kept.x, weights.norm1, kept.inverse1, activations.dnormed, activations.dx,
                          gradient.norm1, N, D);
 }

@@ -1,7 +1,10 @@
 #pragma once
 // The sequence mixing block: middle = x + Wo (silu(u) h), with u | p | z = Wupz norm(x) and h the
 // gated scan of MCSD (multi-channel slope and decay). Source: "MCSD", arXiv 2406.12230, with
-// input-dependent gates; see reference.h for the formulas of the scan and its derivative.
+// input-dependent gates; see reference.h for the formulas of the scan and its derivative. With
+// Decay::fixed there is no z: the gate f is sigmoid(fb), the channel's predefined time constant,
+// which does not learn, so that both sections are fixed exponential means; the convolution and the
+// gate of the output stay.
 #include <cstddef>
 #include <span>
 

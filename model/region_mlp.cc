@@ -3,7 +3,8 @@
 //   dk = dout W2t^T;  dW2t += k^T dout;  dv = dk scale silu(g);  dg = dk scale v s (1 + g (1 - s));
 //   dW1 += [dv|dg]^T a;  da = [dv|dg] W1;  dscale = sum dk v silu(g).
 // For a selected region scale = 2p, p = sigmoid(w . n): dw += 2 dscale p (1 - p) n, for each
-// segment. The contrast n and the choice get no gradient.
+// segment. The choice gets no gradient, nor does the contrast n of a slow context; where n is the
+// token's own a, da += 2 dscale p (1 - p) w.
 #include "model/region_mlp.h"
 
 #include <algorithm>
@@ -16,13 +17,14 @@ namespace {
 // The regions computed together: all that are always awake, or one that is selected.
 template <Real R>
 struct Group {
-  uint32_t first;    // region
-  uint32_t regions;  // how many
-  size_t width;      // hidden units
-  size_t positions;  // that wake it
-  const R* w1;       // (2 width, D)
-  const R* w2;       // (width, D)
-  bool everywhere;   // awake at all positions: rows need no gathering
+  uint32_t first;     // region
+  uint32_t regions;   // how many
+  size_t width;       // hidden units
+  size_t positions;   // that wake it
+  const R* w1;        // (2 width, D)
+  const R* w2;        // (width, D)
+  const R* selector;  // (D) of a selected one
+  bool everywhere;    // awake at all positions: rows need no gathering
 };
 
 template <Real R>
@@ -47,7 +49,8 @@ Group<R> awake_group(const Shape& shape, const LayerView<const R>& layer, Window
                      Activations<R>& activations) {
   const uint32_t regions = awake_count(shape);
   Group<R> group{
-      0, regions, regions * layer.region_width, window.positions(), layer.w1(0), layer.w2(0), true};
+      0,       regions, regions * layer.region_width, window.positions(), layer.w1(0), layer.w2(0),
+      nullptr, true};
   if (regions > 1) {
     for_blocks(layer, regions, [&](const R* from, size_t at, size_t count) {
       std::copy_n(from, count, activations.weights + at);
@@ -70,6 +73,7 @@ Group<R> selected_group(const LayerView<const R>& layer, Window window, uint32_t
           positions,
           layer.w1(region),
           layer.w2(region),
+          layer.selector(region),
           positions == window.positions()};
 }
 
@@ -127,6 +131,29 @@ void forward_group(const Shape& shape, const Group<R>& group, const LayerActivat
   scatter_add(activations, kept, group, static_cast<const R*>(activations.gather_d), D, out);
 }
 
+// What a segment's choice is made by: the slow context's contrast, or the token itself.
+template <Real R>
+const R* decisive(const Shape& shape, const LayerActivations<R>& kept,
+                  const Activations<R>& activations, size_t segment) {
+  const size_t D = shape.width;
+  return shape.selection == Selection::token
+             ? activations.normed + activations.segments[segment].first * D
+             : kept.contrast + segment * D;
+}
+
+// The regions awake from here on in the row, out of p.
+template <Real R>
+void choose_regions(const Shape& shape, const LayerView<const R>& weights, size_t layer, const R* p,
+                    StreamState<R>& state, const Routing& routing) {
+  const uint64_t awake = state.chosen(layer);
+  const uint64_t wanted = choose(shape, p, weights.bias, {.awake = awake});
+  state.chosen(layer) =
+      routing.allowed.empty()
+          ? wanted
+          : choose(shape, p, weights.bias, {.allowed = routing.allowed[layer], .awake = awake});
+  if (!routing.statistics.empty()) count_choice(wanted, routing.statistics[layer]);
+}
+
 // The choice of each segment that begins in this window, and the slow mean after it.
 template <Real R>
 void route(const Shape& shape, const LayerView<const R>& weights, size_t layer,
@@ -134,38 +161,41 @@ void route(const Shape& shape, const LayerView<const R>& weights, size_t layer,
   const LayerActivations<R>& kept = activations.layers[layer];
   const size_t D = shape.width;
   const R keep = static_cast<R>(slow_keep(shape));
+  const bool by_context = shape.selection == Selection::context;
   for (size_t i = 0; i < activations.segments.size(); ++i) {
     const Segment& segment = activations.segments[i];
     StreamState<R>& state = states[segment.row];
-    R* contrast = kept.contrast + i * D;
     R* p = kept.p + i * shape.regions;
-    const R slow_weight = static_cast<R>(segment.slow_weight);
-    if (segment.begins && !routing.frozen)
-      contrast_of(weights, static_cast<const R*>(state.slow(layer)), slow_weight,
-                  state.contrast(layer));
-    if (!routing.frozen) std::copy_n(state.contrast(layer), D, contrast);
-    probabilities(shape, weights, static_cast<const R*>(contrast), p);
-    if (segment.begins && !routing.frozen) {
-      const uint64_t wanted = choose(shape, static_cast<const R*>(p), weights.bias, ~uint64_t{0});
-      state.chosen(layer) = routing.allowed.empty() ? wanted
-                                                    : choose(shape, static_cast<const R*>(p),
-                                                             weights.bias, routing.allowed[layer]);
-      if (!routing.statistics.empty())
-        count_choice(weights, static_cast<const R*>(state.slow(layer)), slow_weight, wanted,
-                     routing.statistics[layer]);
+    const bool is_choice = segment.begins && !routing.frozen;
+    if (by_context && !routing.frozen) {
+      const R* slow = state.slow(layer);
+      const R slow_weight = static_cast<R>(segment.slow_weight);
+      if (is_choice) contrast_of(weights, slow, slow_weight, state.contrast(layer));
+      if (is_choice && !routing.statistics.empty())
+        count_context(weights, slow, slow_weight, routing.statistics[layer]);
+      std::copy_n(state.contrast(layer), D, kept.contrast + i * D);
     }
+    probabilities(shape, weights, decisive(shape, kept, activations, i), p);
+    if (is_choice) choose_regions(shape, weights, layer, static_cast<const R*>(p), state, routing);
     if (!routing.frozen) kept.chosen[i] = state.chosen(layer);
-    kernels::slow_mean(activations.normed + segment.first * D, keep, state.slow(layer),
-                       segment.length, D);
+    if (by_context)
+      kernels::slow_mean(activations.normed + segment.first * D, keep, state.slow(layer),
+                         segment.length, D);
   }
 }
 
 template <Real R>
 void selector_backward(const Shape& shape, const Group<R>& group, const LayerView<R>& gradient,
-                       size_t segment, R dscale, const LayerActivations<R>& kept) {
+                       size_t segment, R dscale, const LayerActivations<R>& kept,
+                       Activations<R>& activations) {
   const R p = kept.p[segment * shape.regions + group.first];
-  kernels::scale_add(2 * dscale * p * (1 - p), kept.contrast + segment * shape.width,
+  const R dscore = 2 * dscale * p * (1 - p);
+  kernels::scale_add(dscore, decisive(shape, kept, activations, segment),
                      gradient.selector(group.first), shape.width);
+  if (shape.selection == Selection::token)
+    kernels::scale_add(dscore, group.selector,
+                       activations.dnormed + activations.segments[segment].first * shape.width,
+                       shape.width);
 }
 
 template <Real R>
@@ -185,7 +215,7 @@ void backward_group(const Shape& shape, const Group<R>& group, const LayerView<R
       const R dscale = kernels::gated_backward(
           vg + row * 2 * width, 2 * kept.p[i * shape.regions + group.first], dhidden + row * width,
           dvg + row * 2 * width, hidden + row * width, activations.segments[i].length, width);
-      selector_backward(shape, group, gradient, i, dscale, kept);
+      selector_backward(shape, group, gradient, i, dscale, kept, activations);
     });
   R* dw1 = gradient.w1(group.first);
   R* dw2 = gradient.w2(group.first);

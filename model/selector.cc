@@ -50,26 +50,33 @@ void probabilities(const Shape& shape, const LayerView<const R>& layer, const R*
 }
 
 template <Real R>
-uint64_t choose(const Shape& shape, const R* p, const R* bias, uint64_t allowed) {
+uint64_t choose(const Shape& shape, const R* p, const R* bias, Candidates candidates) {
   uint64_t chosen = awake_set(shape);
   const uint32_t awake = awake_count(shape);
+  const auto score = [&](uint32_t r) {
+    const R held = (candidates.awake >> r & 1) != 0 ? static_cast<R>(shape.hysteresis) : R(0);
+    return p[r] + bias[r] + held;
+  };
   for (uint32_t n = selected_count(shape); n > 0; --n) {
     uint32_t best = shape.regions;
     for (uint32_t r = awake; r < shape.regions; ++r) {
-      if ((chosen >> r & 1) != 0 || (allowed >> r & 1) == 0) continue;
-      if (best == shape.regions || p[r] + bias[r] > p[best] + bias[best]) best = r;
+      if ((chosen >> r & 1) != 0 || (candidates.allowed >> r & 1) == 0) continue;
+      if (best == shape.regions || score(r) > score(best)) best = r;
     }
     if (best < shape.regions) chosen |= uint64_t{1} << best;
   }
   return chosen;
 }
 
-template <Real R>
-void count_choice(const LayerView<const R>& layer, const R* slow, R slow_weight, uint64_t wanted,
-                  SelectionStatistics& statistics) {
-  const R scale = R(1) / std::max(slow_weight, static_cast<R>(slow_weight_min));
+void count_choice(uint64_t wanted, SelectionStatistics& statistics) {
   ++statistics.choices;
   for (size_t r = 0; r < statistics.wanted.size(); ++r) statistics.wanted[r] += wanted >> r & 1;
+}
+
+template <Real R>
+void count_context(const LayerView<const R>& layer, const R* slow, R slow_weight,
+                   SelectionStatistics& statistics) {
+  const R scale = R(1) / std::max(slow_weight, static_cast<R>(slow_weight_min));
   for (size_t i = 0; i < layer.width; ++i) {
     const double value = static_cast<double>(slow[i] * scale);
     const double distance = value - static_cast<double>(layer.mu[i]);
@@ -100,11 +107,11 @@ template void contrast_of(const LayerView<const float>&, const float*, float, fl
 template void contrast_of(const LayerView<const double>&, const double*, double, double*);
 template void probabilities(const Shape&, const LayerView<const float>&, const float*, float*);
 template void probabilities(const Shape&, const LayerView<const double>&, const double*, double*);
-template uint64_t choose(const Shape&, const float*, const float*, uint64_t);
-template uint64_t choose(const Shape&, const double*, const double*, uint64_t);
-template void count_choice(const LayerView<const float>&, const float*, float, uint64_t,
-                           SelectionStatistics&);
-template void count_choice(const LayerView<const double>&, const double*, double, uint64_t,
-                           SelectionStatistics&);
+template uint64_t choose(const Shape&, const float*, const float*, Candidates);
+template uint64_t choose(const Shape&, const double*, const double*, Candidates);
+template void count_context(const LayerView<const float>&, const float*, float,
+                            SelectionStatistics&);
+template void count_context(const LayerView<const double>&, const double*, double,
+                            SelectionStatistics&);
 
 }  // namespace starling::model

@@ -36,7 +36,7 @@ void Session::Parts::mix(const LayerView<const float>& layer, size_t index) {
   const size_t D = snapshot->shape.width, E = snapshot->shape.channels;
   float inverse = 0;
   kernels::norm_forward(x.data(), layer.norm1, normed.data(), &inverse, 1, D);
-  kernels::matrix_vector(layer.wupz, normed.data(), upz.data(), 3 * E, D);
+  kernels::matrix_vector(layer.wupz, normed.data(), upz.data(), layer.gates * E, D);
   kernels::scan_forward(upz.data(), {layer.fb, layer.cw, layer.cb}, state.scan(index), h.data(),
                         mixed.data(), {.length = 1, .channels = E});
   kernels::matrix_vector(layer.wo, mixed.data(), normed.data(), D, E);
@@ -46,11 +46,12 @@ void Session::Parts::mix(const LayerView<const float>& layer, size_t index) {
 void Session::Parts::choose_regions(const LayerView<const float>& layer, size_t index) {
   const Shape& shape = snapshot->shape;
   const float* slow = state.slow(index);
-  const float* contrast = state.contrast(index);
-  contrast_of(layer, slow, state.slow_weight, state.contrast(index));
-  probabilities(shape, layer, contrast, p.data());
-  state.chosen(index) =
-      choose(shape, static_cast<const float*>(p.data()), layer.bias, ~uint64_t{0});
+  const bool by_token = shape.selection == Selection::token;
+  const float* decisive = by_token ? normed.data() : state.contrast(index);
+  if (!by_token) contrast_of(layer, slow, state.slow_weight, state.contrast(index));
+  probabilities(shape, layer, decisive, p.data());
+  state.chosen(index) = choose(shape, static_cast<const float*>(p.data()), layer.bias,
+                               {.awake = state.chosen(index)});
   for (uint32_t r = 0; r < shape.regions; ++r)
     scales[index * shape.regions + r] = r < awake_count(shape) ? 1.0f : 2 * p[r];
 }
@@ -67,7 +68,9 @@ void Session::Parts::think(const LayerView<const float>& layer, size_t index) {
     kernels::gated_forward(vg.data(), scales[index * shape.regions + r], hidden.data(), 1, m);
     kernels::vector_matrix_add(hidden.data(), layer.w2(r), x.data(), m, D);
   }
-  kernels::slow_mean(normed.data(), static_cast<float>(slow_keep(shape)), state.slow(index), 1, D);
+  if (shape.selection == Selection::context)
+    kernels::slow_mean(normed.data(), static_cast<float>(slow_keep(shape)), state.slow(index), 1,
+                       D);
 }
 
 Session::Session(std::shared_ptr<const Snapshot> snapshot)
@@ -92,7 +95,7 @@ std::span<const float> Session::feed(uint16_t symbol) {
   }
   const auto keep = static_cast<float>(slow_keep(shape));
   parts.state.slow_weight = keep * parts.state.slow_weight + (1 - keep);
-  parts.state.chunk_position = (parts.state.chunk_position + 1) % shape.chunk;
+  parts.state.chunk_position = (parts.state.chunk_position + 1) % choice_length(shape);
   float inverse = 0;
   kernels::norm_forward(parts.x.data(), parts.layout.final_norm(parameters), parts.normed.data(),
                         &inverse, 1, D);

@@ -1,68 +1,37 @@
 #include "model/shape.h"
 
-#include <bit>
 #include <cassert>
 
 #include "model/parameters.h"
 
 namespace starling::model {
-namespace {
 
-struct Preset {
-  std::string_view name;
-  Shape shape;
-};
-
-// Widths and learning rates were measured for the first two; the others scale them up.
-constexpr Preset presets[] = {
-    {"demo", {.width = 64, .layers = 2, .channels = 128, .mlp_width = 192}},
-    {"tiny", {.width = 128, .layers = 4, .channels = 256, .mlp_width = 384}},
-    {"small", {.width = 224, .layers = 6, .channels = 448, .mlp_width = 672}},
-    {"base", {.width = 384, .layers = 8, .channels = 768, .mlp_width = 1152}},
-};
-
-}  // namespace
-
-std::optional<Shape> shape_of_preset(std::string_view preset) {
-  for (const Preset& known : presets)
-    if (known.name == preset) return known.shape;
-  return std::nullopt;
-}
-
-std::vector<std::string_view> preset_names() {
-  std::vector<std::string_view> names;
-  for (const Preset& known : presets) names.push_back(known.name);
-  return names;
-}
-
-std::string describe(const Shape& shape) {
-  std::string line;
-  const auto field = [&line](std::string_view name, uint32_t value) {
-    if (!line.empty()) line += ' ';
-    line.append(name).append("=").append(std::to_string(value));
+std::string fault_of(const Shape& shape) {
+  struct Limit {
+    std::string_view name;
+    uint32_t value, largest;
   };
-  field("width", shape.width);
-  field("layers", shape.layers);
-  field("channels", shape.channels);
-  field("mlp_width", shape.mlp_width);
-  field("regions", shape.regions);
-  field("always_awake", shape.always_awake);
-  field("selected", shape.selected);
-  field("chunk", shape.chunk);
-  field("context_tau", shape.context_tau);
-  return line;
-}
-
-bool is_valid(const Shape& shape) {
-  const auto within = [](uint32_t value, uint32_t largest) {
-    return value > 0 && value <= largest;
-  };
-  return within(shape.width, 8192) && within(shape.layers, 128) && within(shape.channels, 16384) &&
-         shape.channels % 2 == 0 && within(shape.mlp_width, 32768) &&
-         within(shape.regions, regions_max) && shape.mlp_width % shape.regions == 0 &&
-         within(shape.chunk, 1u << 20) && within(shape.context_tau, 1u << 20) &&
-         (shape.regions == 1 || shape.always_awake + shape.selected > 0) &&
-         parameter_count(shape) <= parameters_max;
+  for (const Limit& limit :
+       {Limit{"width", shape.width, 8192}, Limit{"layers", shape.layers, 128},
+        Limit{"channels", shape.channels, 16384}, Limit{"mlp_width", shape.mlp_width, 32768},
+        Limit{"regions", shape.regions, regions_max}, Limit{"chunk", shape.chunk, 1u << 20},
+        Limit{"context_tau", shape.context_tau, 1u << 20}})
+    if (limit.value == 0 || limit.value > limit.largest)
+      return std::string(limit.name) + " is " + std::to_string(limit.value) +
+             ", the limits are 1 and " + std::to_string(limit.largest);
+  if (shape.channels % 2 != 0)
+    return "channels is " + std::to_string(shape.channels) + ", which is odd";
+  if (shape.mlp_width % shape.regions != 0)
+    return "mlp_width " + std::to_string(shape.mlp_width) + " cannot be divided into " +
+           std::to_string(shape.regions) + " equal regions";
+  if (shape.regions > 1 && uint64_t{shape.always_awake} + shape.selected == 0)
+    return "no region would ever be awake: always_awake and selected are both 0";
+  if (!(shape.hysteresis >= 0 && shape.hysteresis <= 1))
+    return "hysteresis is not a number from 0 to 1";
+  if (parameter_count(shape) > parameters_max)
+    return "the shape has " + std::to_string(parameter_count(shape)) +
+           " parameters, the limit is " + std::to_string(parameters_max);
+  return {};
 }
 
 uint64_t parameter_count(const Shape& shape) {
@@ -110,6 +79,7 @@ std::vector<Tensor> tensors(const Shape& shape) {
   uint32_t offset = 0;
   RegionId region = 0;
   const size_t D = shape.width, E = shape.channels, m = shape.mlp_width / shape.regions;
+  const bool fixed = shape.decay == Decay::fixed;
   const auto append = [&](std::string_view name, uint32_t layer, size_t count, Learning learning) {
     list.push_back({name, layer, offset, static_cast<uint32_t>(count), region, learning});
     offset += static_cast<uint32_t>(count);
@@ -121,8 +91,8 @@ std::vector<Tensor> tensors(const Shape& shape) {
     append("norm1", layer, D, Learning::vector);
     append("Wu", layer, E * D, Learning::matrix);
     append("Wp", layer, E * D, Learning::matrix);
-    append("Wf", layer, E * D, Learning::matrix);
-    append("fb", layer, E, Learning::vector);
+    if (!fixed) append("Wf", layer, E * D, Learning::matrix);
+    append("fb", layer, E, fixed ? Learning::none : Learning::vector);
     append("cw", layer, taps * E, Learning::vector);
     append("cb", layer, E, Learning::vector);
     append("Wo", layer, D * E, Learning::matrix);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/delta.h"
+#include "model/result.h"
 
 namespace starling::model {
 
@@ -21,6 +22,19 @@ enum ControlSymbol : uint16_t {
 };
 inline constexpr uint32_t vocabulary = 264;
 
+// What decides which regions are awake.
+enum class Selection : uint8_t {
+  context,  // the slow mean of what has been read, every `chunk` tokens
+  token,    // each token's own normed MLP input, at every token
+};
+
+// What a channel's decay is.
+enum class Decay : uint8_t {
+  data,   // a gate computed from each token, around a learned time constant
+  fixed,  // literal MCSD: the predefined time constant of the channel, which does not learn; no
+          // gate
+};
+
 struct Shape {
   uint32_t width = 128;       // D
   uint32_t layers = 4;        // L
@@ -31,6 +45,9 @@ struct Shape {
   uint32_t selected = 2;      // k of the other R - S
   uint32_t chunk = 64;        // C, tokens between choices
   uint32_t context_tau = 64;  // tokens, time constant of the selector's slow context
+  Selection selection = Selection::context;
+  Decay decay = Decay::data;
+  float hysteresis = 0;  // 0..1, added to the score of a region that is awake when choosing
   friend bool operator==(const Shape&, const Shape&) = default;
 };
 
@@ -39,6 +56,11 @@ std::optional<Shape> shape_of_preset(std::string_view preset);
 std::vector<std::string_view> preset_names();
 std::string describe(
     const Shape& shape);  // one line, every field; two shapes are equal iff the lines are
+// The shape of a text such as "tiny,regions=32,selection=token,mlp=1024": a preset (tiny when there
+// is none), then fields that differ from it, by their names in `describe` or short (mlp, awake,
+// tau), in any order, parted by commas or spaces; the line of `describe` is such a text. The error
+// names what is wrong with the text or with the shape.
+Result<Shape, std::string> shape_from(std::string_view text);
 uint64_t parameter_count(const Shape& shape);
 RegionTable region_table(const Shape& shape);
 // The parameters every node of this shape starts from. Bit-identical on every machine: integer

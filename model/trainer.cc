@@ -239,7 +239,7 @@ void Trainer::end_exchange(float statistics_rate) {
     counted = true;
     const auto layer = Layout(shape).layer(parts.x.data(), index);
     const auto choices = static_cast<double>(statistics.choices);
-    for (size_t i = 0; i < shape.width; ++i) {
+    for (size_t i = 0; i < shape.width && shape.selection == Selection::context; ++i) {
       const auto mu = static_cast<double>(layer.mu[i]), var = static_cast<double>(layer.var[i]);
       const double mean = statistics.slow_sum[i] / choices,
                    square = statistics.slow_squares[i] / choices;

@@ -1,8 +1,9 @@
-// model_bench [--preset P] [--length T] [--threads N] [--seconds S] [--rows B] [--json]
+// model_bench [--preset SHAPE] [--length T] [--threads N] [--seconds S] [--rows B] [--json]
 // [--cpu-time] Tokens a second in training and in generation, operations a second against the
 // core's own peak, bytes held. Training is the whole step: forward, backward, clipping and
 // optimiser, on 2048 tokens a step unless --rows says otherwise. With --cpu-time a second is one of
-// the processor's, for a machine that has other work to do.
+// the processor's, for a machine that has other work to do. A shape is a preset or such a text as
+// "tiny,regions=32,selection=token" (model/shape.h).
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -106,7 +107,8 @@ model::Batch random_batch(Rng& rng, uint32_t rows, uint32_t length) {
 // Multiply-adds of one token's forward pass, as two operations each; backward costs twice that.
 double forward_operations(const model::Shape& shape, double active) {
   const double D = shape.width, E = shape.channels, M = shape.mlp_width;
-  return 2 * (shape.layers * (4 * E * D + active * 3 * M * D) + D * model::vocabulary);
+  const double mixing = static_cast<double>(model::gate_count(shape)) + 1;
+  return 2 * (shape.layers * (mixing * E * D + active * 3 * M * D) + D * model::vocabulary);
 }
 
 double measure_peak(const Options& options) {
@@ -186,13 +188,15 @@ void print(const Options& options, const model::Shape& shape, const Figures& fig
 
 int run(int count, char** words) {
   const auto options = read_options(count, words);
-  const auto shape = options ? model::shape_of_preset(options->preset) : std::nullopt;
+  if (!options) {
+    std::fprintf(stderr,
+                 "model_bench: unknown option or value; model_bench [--preset SHAPE] [--length T] "
+                 "[--threads N] [--seconds S] [--rows B] [--json] [--cpu-time]\n");
+    return 64;
+  }
+  const auto shape = model::shape_from(options->preset);
   if (!shape) {
-    std::fprintf(
-        stderr,
-        "model_bench: unknown option, value or preset; "
-        "model_bench [--preset demo|tiny|small|base] [--length T] [--threads N] [--seconds S] "
-        "[--rows B] [--json] [--cpu-time]\n");
+    std::fprintf(stderr, "model_bench: --preset: %s\n", shape.error().c_str());
     return 64;
   }
   Figures figures;

@@ -30,6 +30,26 @@ inline Shape odd_shape() {
           .context_tau = 4};
 }
 
+// The odd shape in every mode that a shape can choose.
+inline std::vector<Shape> odd_shapes() {
+  std::vector<Shape> shapes;
+  for (const Selection selection : {Selection::context, Selection::token})
+    for (const Decay decay : {Decay::data, Decay::fixed})
+      for (const float hysteresis : {0.0f, 0.05f}) {
+        Shape shape = odd_shape();
+        shape.selection = selection, shape.decay = decay, shape.hysteresis = hysteresis;
+        shapes.push_back(shape);
+      }
+  for (const uint32_t awake : {0u, 6u}) {
+    shapes.push_back(odd_shape());
+    shapes.back().always_awake = awake;
+    shapes.back().selection = Selection::token;
+  }
+  shapes.push_back(odd_shape());
+  shapes.back().regions = 1;
+  return shapes;
+}
+
 // Rows of `text`, each starting somewhere else and going round; every position predicted.
 inline Batch text_batch(std::string_view text, uint32_t rows, uint32_t length, size_t start = 0) {
   Batch batch{

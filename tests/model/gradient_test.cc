@@ -40,17 +40,20 @@ double weighted(const std::vector<double>& y, const std::vector<double>& weights
 }
 
 struct SmallNetwork {
-  Shape shape = example::odd_shape();
+  Shape shape;
   Window window{.rows = 2, .length = 13};
   Rng rng{11};
   std::vector<double> parameters;
   std::vector<double> gradient;
   std::vector<uint16_t> symbols;
   std::vector<StreamState<double>> carried;  // after an earlier window that ends inside a chunk
-  Activations<double> activations{shape, {.rows = 2, .length = 13}, Keep::everything};
+  Activations<double> activations;
   Predictions<double> predictions;
 
-  SmallNetwork() : carried(2, StreamState<double>(shape)) {
+  explicit SmallNetwork(const Shape& s)
+      : shape(s),
+        carried(2, StreamState<double>(shape)),
+        activations(shape, {.rows = 2, .length = 13}, Keep::everything) {
     for (const float value : genesis(shape, 5)) parameters.push_back(static_cast<double>(value));
     for (double& value : parameters) value += 0.2 * (rng.unit() - 0.5);
     gradient.resize(parameters.size());
@@ -77,11 +80,9 @@ struct SmallNetwork {
   }
 };
 
-}  // namespace
-
-TEST_CASE(
-    "the gradient of the whole network is right, carried state and sleeping regions included") {
-  SmallNetwork net;
+void check_gradient(const Shape& shape) {
+  INFO(describe(shape));
+  SmallNetwork net(shape);
   net.forward(false);
   loss_backward(net.shape, std::as_const(net.parameters).data(), net.window, net.predictions,
                 net.gradient.data(), net.activations);
@@ -109,8 +110,15 @@ TEST_CASE(
   }
 }
 
+}  // namespace
+
+TEST_CASE(
+    "the gradient of the whole network is right, carried state and sleeping regions included") {
+  for (const Shape& shape : example::odd_shapes()) check_gradient(shape);
+}
+
 TEST_CASE("a region that no segment wakes has a gradient of exactly zero") {
-  SmallNetwork net;
+  SmallNetwork net(example::odd_shape());
   net.forward(false);
   loss_backward(net.shape, std::as_const(net.parameters).data(), net.window, net.predictions,
                 net.gradient.data(), net.activations);

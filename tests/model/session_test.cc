@@ -26,9 +26,11 @@ std::vector<uint16_t> random_symbols(size_t count) {
 }  // namespace
 
 TEST_CASE("token by token and as one sequence the logits are the same") {
-  for (const Shape& shape :
-       {example::odd_shape(), *shape_of_preset("demo"),
-        Shape{.width = 24, .layers = 1, .channels = 20, .mlp_width = 40, .regions = 1}}) {
+  std::vector<Shape> shapes = example::odd_shapes();
+  shapes.push_back(*shape_of_preset("demo"));
+  shapes.push_back({.width = 24, .layers = 1, .channels = 20, .mlp_width = 40, .regions = 1});
+  shapes.push_back(*shape_from("demo,regions=64,always_awake=3,selected=9,selection=token"));
+  for (const Shape& shape : shapes) {
     INFO(describe(shape));
     const auto snapshot = snapshot_of(shape);
     const auto symbols = random_symbols(150);

@@ -75,6 +75,61 @@ TEST_CASE("the description tells shapes apart") {
   CHECK(describe(other) == describe(tiny));
   other.context_tau = 32;
   CHECK(describe(other) != describe(tiny));
+  for (const char* field : {"selection=token", "decay=fixed", "hysteresis=0.1"})
+    CHECK(describe(*shape_from(field)) != describe(tiny));
+}
+
+TEST_CASE("a shape is read from a preset and what differs from it") {
+  const auto shape = shape_from(
+      "small,regions=32,selected=4,chunk=32,selection=token,decay=fixed,hysteresis=0.1,mlp=1024");
+  REQUIRE(shape.has_value());
+  Shape expected = *shape_of_preset("small");
+  expected.regions = 32, expected.selected = 4, expected.chunk = 32, expected.mlp_width = 1024;
+  expected.selection = Selection::token, expected.decay = Decay::fixed, expected.hysteresis = 0.1f;
+  CHECK(*shape == expected);
+  CHECK(*shape_from(describe(*shape)) == expected);
+  for (const std::string_view name : preset_names())
+    CHECK(*shape_from(name) == *shape_of_preset(name));
+  CHECK(*shape_from("") == *shape_of_preset("tiny"));
+  CHECK(shape_from("awake=2, tau=32")->always_awake == 2);
+  CHECK(shape_from("awake=2, tau=32")->context_tau == 32);
+}
+
+TEST_CASE("a text that is no shape is refused with what is wrong in it") {
+  const auto fault = [](std::string_view text) {
+    const auto shape = shape_from(text);
+    return shape ? std::string() : shape.error();
+  };
+  CHECK(fault("huge") == "'huge' is no preset; the presets are demo, tiny, small, base");
+  CHECK(fault("tiny,small") == "'small' is not of the form field=value");
+  CHECK(fault("tiny,depth=3") ==
+        "a shape has no field 'depth'; it has width, layers, channels, mlp_width, regions, "
+        "always_awake, selected, chunk, context_tau, selection, decay, hysteresis");
+  CHECK(fault("tiny,=3").find("a shape has no field ''") == 0);
+  CHECK(fault("tiny,layers=3x") == "layers is '3x', which is not a whole number");
+  CHECK(fault("tiny,layers=-1") == "layers is '-1', which is not a whole number");
+  CHECK(fault("tiny,layers=0") == "layers is 0, the limits are 1 and 128");
+  CHECK(fault("tiny,regions=65") == "regions is 65, the limits are 1 and 64");
+  CHECK(fault("tiny,regions=13") == "mlp_width 384 cannot be divided into 13 equal regions");
+  CHECK(fault("tiny,channels=255") == "channels is 255, which is odd");
+  CHECK(fault("tiny,awake=0,selected=0").find("no region would ever be awake") == 0);
+  CHECK(fault("selection=slow") == "selection is 'slow', neither context nor token");
+  CHECK(fault("decay=") == "decay is '', neither data nor fixed");
+  CHECK(fault("hysteresis=-0") == "hysteresis is '-0', which is not a number from 0 to 1");
+  CHECK(fault("hysteresis=nan") == "hysteresis is not a number from 0 to 1");
+  CHECK(fault("hysteresis=1.5") == "hysteresis is not a number from 0 to 1");
+  CHECK(fault("width=8192,layers=128,channels=16384") ==
+        "the shape has 69963163648 parameters, the limit is 268435456");
+}
+
+TEST_CASE("fixed decays have no gate and do not learn") {
+  const Shape data = *shape_from("demo"), fixed = *shape_from("demo,decay=fixed");
+  CHECK(parameter_count(data) - parameter_count(fixed) ==
+        size_t{data.layers} * data.channels * data.width);
+  for (const Tensor& tensor : tensors(fixed)) {
+    CHECK(tensor.name != "Wf");
+    CHECK((tensor.name == "fb" ? tensor.learning == Learning::none : true));
+  }
 }
 
 TEST_CASE("genesis is the same bits on every machine") {

@@ -146,6 +146,23 @@ TEST_CASE("statistics move mu, var and bias only when an exchange ends") {
   CHECK(copy_of(trainer) == settled);
 }
 
+TEST_CASE("where each token decides, mu and var stay and the bias alone moves") {
+  Shape shape = small_shape();
+  shape.selection = Selection::token, shape.decay = Decay::fixed;
+  Trainer trainer(shape, {}, genesis(shape, 1));
+  const auto before = copy_of(trainer);
+  train(trainer, 2);
+  trainer.end_exchange(0.3f);
+  for (const Tensor& tensor : tensors(shape)) {
+    const bool moved =
+        !std::equal(before.begin() + tensor.offset, before.begin() + tensor.offset + tensor.count,
+                    trainer.parameters().begin() + tensor.offset);
+    INFO(tensor.name);
+    if (tensor.name == "mu" || tensor.name == "var" || tensor.name == "fb") CHECK(!moved);
+    if (tensor.name == "bias" || tensor.name == "Wp") CHECK(moved);
+  }
+}
+
 TEST_CASE("tokens routed to regions add up to the choices made") {
   Trainer trainer = small_trainer();
   train(trainer, 3);
