@@ -29,12 +29,12 @@ Base::Base(const model::RegionTable& table, std::vector<int32_t> values)
   assert(values_.size() == parameter_count(table));
 }
 
-void Base::apply(ByteView payload, std::span<float> x) {
-  apply_delta(*table_, payload, 1, values_, x);
+void Base::apply(ByteView payload, std::span<float> x, uint32_t divisor) {
+  apply_delta(*table_, payload, 1, values_, x, divisor);
 }
 
-void Base::withdraw(ByteView payload, std::span<float> x) {
-  apply_delta(*table_, payload, -1, values_, x);
+void Base::withdraw(ByteView payload, std::span<float> x, uint32_t divisor) {
+  apply_delta(*table_, payload, -1, values_, x, divisor);
 }
 
 Digest Base::hash() const {

@@ -15,8 +15,10 @@ class Base {
   Base(const model::RegionTable& table, std::span<const float> genesis);
   Base(const model::RegionTable& table, std::vector<int32_t> values);
 
-  void apply(ByteView payload, std::span<float> x);     // x: may be empty
-  void withdraw(ByteView payload, std::span<float> x);  // exact inverse of apply
+  // x: may be empty. The delta counts in full, or as one of `divisor` copies that share its weight.
+  void apply(ByteView payload, std::span<float> x, uint32_t divisor = 1);
+  // Exact inverse of apply.
+  void withdraw(ByteView payload, std::span<float> x, uint32_t divisor = 1);
   float value(size_t index) const { return static_cast<float>(values_[index]) * 0x1.0p-24f; }
   std::span<const int32_t> values() const { return values_; }
   Digest hash() const;  // BLAKE2b-256 over the little-endian values

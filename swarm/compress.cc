@@ -412,6 +412,7 @@ Bytes write_payload(const Selection& selection, std::span<const float> d,
   payload.f32(static_cast<float>(scaling.raw_norm()));
   payload.f32(static_cast<float>(scaling.norm()));
   payload.varint(options.steps);
+  payload.varint(options.interval);
   payload.varint(region_count);
   payload.raw(regions);
   return payload.take();
@@ -472,6 +473,7 @@ Compressed compress(const model::RegionTable& table, std::span<float> d,
                     const CompressOptions& options) {
   assert(!table.empty() && d.size() == size_t{table.back().offset} + table.back().count);
   assert(region_tokens.size() == table.size() && (skip.empty() || skip.size() == table.size()));
+  assert(options.interval <= interval_max);
   assert(options.fraction > 0 && options.fraction <= 1);
   assert(options.sender_scale > 0 && options.sender_scale <= 1);
   const Shared shared = shared_regions(table, d, skip);

@@ -1,9 +1,9 @@
-// delta   = version scale raw-norm norm steps:int count:int *region
-// version = %x01
+// delta   = version scale raw-norm norm steps:int interval:int count:int *region
+// version = %x02
 // scale, raw-norm, norm = f32           ; s in (0, 1]; norm is the content's, raw-norm at least
-// that steps   = 32 bits                     count = regions present, from 1 region  = gap:int
-// tokens:int blocks   ; gap: ids skipped since the last region present; tokens: n_r int and f32 as
-// in codec.cc. Nothing follows the last region.
+// that steps   = 32 bits  interval = at most 2^48  count = regions present, from 1 region  =
+// gap:int tokens:int blocks   ; gap: ids skipped since the last region present; tokens: n_r int and
+// f32 as in codec.cc. Nothing follows the last region.
 //
 // blocks is a bit stream, least significant bit first, closed with zeros to a whole byte: the
 // region's blocks of 256 parameters in order, the last one shorter. `n` is the block's size,
@@ -40,6 +40,7 @@ struct Stated {
   float raw_norm = 0;
   float norm = 0;
   uint32_t steps = 0;
+  uint64_t interval = 0;
   uint64_t regions = 0;
 };
 
@@ -50,6 +51,7 @@ Stated read_stated(Reader& reader) {
   stated.raw_norm = std::bit_cast<float>(reader.u32());
   stated.norm = std::bit_cast<float>(reader.u32());
   stated.steps = static_cast<uint32_t>(reader.varint(UINT32_MAX));
+  stated.interval = reader.varint(interval_max);
   stated.regions = reader.varint();
   return stated;
 }
@@ -222,13 +224,14 @@ class Measure {
 // Adds with wrap-around, so that any order of any additions and subtractions ends in the same bits.
 class Adder {
  public:
-  Adder(int sign, std::span<int32_t> base, std::span<float> x)
+  Adder(int sign, int32_t divisor, std::span<int32_t> base, std::span<float> x)
       : sign_(sign),
+        divisor_(divisor),
         base_(base.empty() ? nullptr : base.data()),
         x_(x.empty() ? nullptr : x.data()) {}
   void begin(const Region&, uint64_t) {}
   void add(const SparseBlock& block) {
-    const int32_t value = block.value * sign_;
+    const int32_t value = block.value / divisor_ * sign_;
     for (uint32_t i = 0; i < block.count; ++i) {
       const bool is_negative = block.signs[i / 8] >> (i % 8) & 1;
       add_at(block.offset + block.positions[i], is_negative ? -value : value);
@@ -236,7 +239,7 @@ class Adder {
   }
   void add(const DenseBlock& block) {
     for (uint32_t i = 0; i < block.size; ++i) {
-      add_at(block.offset + i, block.multipliers[i] * block.unit * sign_);
+      add_at(block.offset + i, block.multipliers[i] * block.unit / divisor_ * sign_);
     }
   }
 
@@ -250,8 +253,40 @@ class Adder {
   }
 
   int sign_;
+  int32_t divisor_;
   int32_t* base_;
   float* x_;
+};
+
+class Sketcher {
+ public:
+  Sketcher(uint64_t key, std::span<int64_t> counters)
+      : key_(key), mask_(counters.size() - 1), counters_(counters.data()) {}
+  void begin(const Region&, uint64_t) {}
+  void add(const SparseBlock& block) {
+    for (uint32_t i = 0; i < block.count; ++i) {
+      const bool is_negative = block.signs[i / 8] >> (i % 8) & 1;
+      add_at(block.offset + block.positions[i], is_negative ? -block.value : block.value);
+    }
+  }
+  void add(const DenseBlock& block) {
+    for (uint32_t i = 0; i < block.size; ++i)
+      add_at(block.offset + i, block.multipliers[i] * block.unit);
+  }
+
+ private:
+  // SplitMix64's finaliser (Steele et al., 2014), as in model/rng.h.
+  void add_at(uint32_t index, int32_t value) {
+    uint64_t hash = key_ + index * 0x9e3779b97f4a7c15u;
+    hash = (hash ^ hash >> 30) * 0xbf58476d1ce4e5b9u;
+    hash = (hash ^ hash >> 27) * 0x94d049bb133111ebu;
+    const bool is_negative = hash >> 63 != 0;
+    counters_[(hash >> 20) & mask_] += is_negative ? -value : value;
+  }
+
+  uint64_t key_;
+  uint64_t mask_;
+  int64_t* counters_;
 };
 
 }  // namespace
@@ -271,6 +306,7 @@ Result<DeltaSummary, DropReason> inspect_delta(const model::RegionTable& table, 
   summary.raw_norm = stated.raw_norm;
   summary.sender_scale = stated.scale;
   summary.steps = stated.steps;
+  summary.interval = stated.interval;
   summary.region_tokens.reserve(stated.regions);
   summary.region_norms.reserve(stated.regions);
   Measure measure(summary);
@@ -285,14 +321,24 @@ Result<DeltaSummary, DropReason> inspect_delta(const model::RegionTable& table, 
 }
 
 void apply_delta(const model::RegionTable& table, ByteView payload, int sign,
-                 std::span<int32_t> base, std::span<float> x) {
-  assert(sign == 1 || sign == -1);
+                 std::span<int32_t> base, std::span<float> x, uint32_t divisor) {
+  assert((sign == 1 || sign == -1) && divisor > 0 && divisor <= INT32_MAX);
   const size_t size = table.empty() ? 0 : size_t{table.back().offset} + table.back().count;
   assert((base.empty() || base.size() == size) && (x.empty() || x.size() == size));
   Reader reader(payload);
   const Stated stated = read_stated(reader);
-  Adder adder(sign, base, x);
+  Adder adder(sign, static_cast<int32_t>(divisor), base, x);
   const auto fault = read_regions(table, stated.regions, reader.rest(), adder);
+  assert(!reader.fault() && !fault);
+}
+
+void sketch_delta(const model::RegionTable& table, ByteView payload, uint64_t key,
+                  std::span<int64_t> counters) {
+  assert(std::has_single_bit(counters.size()));
+  Reader reader(payload);
+  const Stated stated = read_stated(reader);
+  Sketcher sketcher(key, counters);
+  const auto fault = read_regions(table, stated.regions, reader.rest(), sketcher);
   assert(!reader.fault() && !fault);
 }
 

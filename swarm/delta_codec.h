@@ -16,6 +16,7 @@ namespace starling::swarm {
 
 inline constexpr uint32_t block_size = 256;  // parameters
 inline constexpr double fixed_lsb = 1.0 / (1 << 24);
+inline constexpr uint64_t interval_max = uint64_t{1} << 48;
 
 // What a delta says about itself, checked by inspect_delta against its content.
 struct DeltaSummary {
@@ -23,6 +24,7 @@ struct DeltaSummary {
   double raw_norm = 0;     // stated: the norm before the sender clipped itself; >= norm
   float sender_scale = 1;  // stated: s = min(1, outer / N)
   uint32_t steps = 0;      // local steps behind it
+  uint64_t interval = 0;   // stated: the exchange interval it belongs to (judgement.h)
   uint64_t nonzero = 0;
   std::vector<std::pair<model::RegionId, uint64_t>> region_tokens;  // regions present, with n_r
   std::vector<double> region_norms;                                 // L2, same order
@@ -34,6 +36,7 @@ struct CompressOptions {
   float sender_scale = 1;          // s
   double reference_norm = 0;       // the sender clips its delta's norm to this; 0: no clipping
   uint32_t steps = 0;
+  uint64_t interval = 0;  // at most interval_max
 };
 
 struct Compressed {
@@ -53,9 +56,16 @@ Compressed compress(const model::RegionTable& table, std::span<float> d,
 // Checks every bit of the grammar without allocating per parameter.
 Result<DeltaSummary, DropReason> inspect_delta(const model::RegionTable& table, ByteView payload);
 
-// Adds sign * v (sign = +1 or -1) to the base; and to x, if given, as floats. Requires:
-// inspect_delta succeeded.
+// Adds sign * v / divisor (sign = +1 or -1, each value rounded towards zero) to the base; and to x,
+// if given, as floats. Requires: inspect_delta succeeded, divisor > 0.
 void apply_delta(const model::RegionTable& table, ByteView payload, int sign,
-                 std::span<int32_t> base, std::span<float> x);
+                 std::span<int32_t> base, std::span<float> x, uint32_t divisor = 1);
+
+// Adds the delta to a count-sketch: each value, with a sign, into one of the counters (a power of
+// two of them), both drawn from `key` and the parameter's index. Dot products of sketches estimate
+// those of deltas to about 1 / sqrt(counters) of the norms, and sums are exact. Requires:
+// inspect_delta succeeded.
+void sketch_delta(const model::RegionTable& table, ByteView payload, uint64_t key,
+                  std::span<int64_t> counters);
 
 }  // namespace starling::swarm

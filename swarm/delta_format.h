@@ -7,7 +7,7 @@
 
 namespace starling::swarm::delta_format {
 
-inline constexpr uint8_t version = 1;
+inline constexpr uint8_t version = 2;
 inline constexpr double energy_tolerance =
     1e-3;  // relative, between a stated norm and the content's
 inline constexpr uint64_t region_tokens_max = uint64_t{1} << 48;

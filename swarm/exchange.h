@@ -4,6 +4,7 @@
 // the thread that owns x.
 //   publish: d = (x - b) + e over shared regions; v = what is sent of it; e = the rest; b += v; x =
 //   b accept:  b += v; x += v
+// What the base holds of each delta follows the judgement (judgement.h): in full, in part, or not.
 // Private regions take no part: d leaves them out, and what others send for them changes b but not
 // x. See README.md, "A delta".
 #include <map>
@@ -13,6 +14,7 @@
 
 #include "swarm/base.h"
 #include "swarm/event.h"
+#include "swarm/judgement.h"
 #include "swarm/state.h"
 
 namespace starling::swarm {
@@ -31,12 +33,19 @@ struct Influence {
   int64_t last_s = 0;  // Unix seconds, by the own clock
 };
 
+// A change of mind about an origin.
+struct Ruling {
+  PeerId origin;
+  Standing standing;
+  size_t deltas = 0;  // of it that came into the base or left it
+};
+
 class Exchange {
  public:
   // Requires: `table` outlives this; genesis fits it; `is_private` is empty or has one flag a
   // region.
   Exchange(const model::RegionTable& table, std::span<const float> genesis,
-           std::vector<uint8_t> is_private);
+           std::vector<uint8_t> is_private, const JudgementRules& rules = {});
 
   // Nothing when no shared parameter changed. `header` comes with swarm, epoch, seq, fingerprint
   // and samples set.
@@ -47,26 +56,46 @@ class Exchange {
   bool accept(const DeltaKey& key, const DeltaSummary& summary, ByteView payload,
               std::span<float> x, int64_t now_s);
 
+  // Brings the judgement up to date and the base with it: once an exchange, and before the base's
+  // hash is told to others. Deltas that `payloads` cannot give stay as they are and are counted.
+  std::vector<Ruling> judge(const PayloadSource& payloads, std::span<float> x);
+  void expel(const PeerId& origin) { judgement_.expel(origin); }
+  uint64_t unreadable() const { return unreadable_; }
+
+  // The base without the deltas that are still open, for a newcomer, who pulls and judges those
+  // itself. Nothing: one of them could not be read.
+  struct Settled {
+    std::vector<int32_t> values;
+    VersionVector applied;
+    Bytes judgement;
+    Digest hash{};
+  };
+  std::optional<Settled> settled(const PayloadSource& payloads) const;
+
   // Replaces b by a snapshot's and keeps the own unsent progress: x = b' + (x - b). Error memory
   // stays.
-  void replace_base(std::vector<int32_t> values, const VersionVector& applied, std::span<float> x);
+  void replace_base(std::vector<int32_t> values, const VersionVector& applied, Judgement judgement,
+                    std::span<float> x);
   // Drops the error memory and the own progress since the last publication: x = b where shared.
   void forget_unsent(std::span<float> x);
   // Gives the weights what they learned and could not send: x += e, e = 0. It is in the next delta
   // again.
   void adopt_unsent(std::span<float> x);
   // As saved in a checkpoint. Requires: sizes fit the table.
-  void restore(std::vector<int32_t> values, std::vector<float> error, const VersionVector& applied);
+  void restore(std::vector<int32_t> values, std::vector<float> error, const VersionVector& applied,
+               Judgement judgement);
   void restore_influence(std::map<std::pair<model::RegionId, PeerId>, Influence> influence);
 
   const Base& base() const { return base_; }
   std::span<const float> error() const { return error_; }
-  const VersionVector& applied() const { return applied_; }
+  const VersionVector& applied() const { return applied_; }  // counted in the base, or held apart
+  const Judgement& judgement() const { return judgement_; }
   const std::map<std::pair<model::RegionId, PeerId>, Influence>& influence() const {
     return influence_;
   }
 
  private:
+  void apply(ByteView payload, uint32_t before, uint32_t after, std::span<float> x);
   void remember(const DeltaKey& key, const DeltaSummary& summary, int64_t now_s);
 
   const model::RegionTable* table_;
@@ -74,6 +103,8 @@ class Exchange {
   Base base_;
   std::vector<float> error_;
   VersionVector applied_;
+  Judgement judgement_;
+  uint64_t unreadable_ = 0;
   // At most regions x members entries.
   std::map<std::pair<model::RegionId, PeerId>, Influence> influence_;
 };

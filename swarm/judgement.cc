@@ -1,0 +1,423 @@
+// judgement = version floor:int standings count:int *(peer newest:int) count:int *record
+//             count:int *cut count:int *peer
+// version   = %x01
+// standings = count:int *(peer agreement:f64 held:flag share:int)
+// record    = interval:int origin:20 epoch:int seq:int digest:64 divisor:int
+// cut       = index:int stale:flag count:int *peer *f64      ; count squared dot products
+// All lists in strictly increasing order of their keys; int, flag as in codec.cc; peer is 20 bytes.
+#include "swarm/judgement.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "swarm/delta_codec.h"
+
+namespace starling::swarm {
+namespace {
+
+constexpr uint8_t format_version = 1;
+constexpr uint64_t clock_steps_max = 4 * horizon_intervals;  // the floor follows at the next update
+
+uint64_t cut_before(uint64_t interval) { return interval / cut_stride; }
+uint64_t first_cut_over(uint64_t interval) { return (interval + cut_stride - 1) / cut_stride; }
+uint64_t last_cut_over(uint64_t interval) { return (interval + window_intervals - 1) / cut_stride; }
+uint64_t window_begin(uint64_t cut) {
+  const uint64_t end = cut * cut_stride;
+  return end >= window_intervals ? end - window_intervals + 1 : 1;
+}
+
+uint64_t first_word(const Digest& digest) {
+  uint64_t word = 0;
+  for (int i = 0; i < 8; ++i) word |= uint64_t{digest[static_cast<size_t>(i)]} << (8 * i);
+  return word;
+}
+
+double cosine(double dot, double square_a, double square_b) {
+  // Differences of rounded sums may fall below nothing.
+  return square_a > 0 && square_b > 0 ? dot / std::sqrt(square_a * square_b) : 0;
+}
+
+// How near two must be to count as copies: nearer than the rule says, and much nearer than two
+// typical ones, because honest neighbours all say nearly the same while they know nothing yet.
+double copy_threshold(const Products& products, const JudgementRules& rules) {
+  std::vector<double> cosines;
+  const size_t count = products.origins.size();
+  for (size_t i = 0; i < count; ++i) {
+    for (size_t j = i + 1; j < count; ++j)
+      cosines.push_back(cosine(products.at(i, j), products.at(i, i), products.at(j, j)));
+  }
+  const auto middle = cosines.begin() + static_cast<std::ptrdiff_t>(cosines.size() / 2);
+  std::nth_element(cosines.begin(), middle, cosines.end());
+  return std::max(rules.copy_cosine, (1 + *middle) / 2);
+}
+
+double median_size(const Products& products) {
+  std::vector<double> sizes;
+  for (size_t i = 0; i < products.origins.size(); ++i)
+    sizes.push_back(std::sqrt(products.at(i, i)));
+  const auto middle = sizes.begin() + static_cast<std::ptrdiff_t>((sizes.size() - 1) / 2);
+  std::nth_element(sizes.begin(), middle, sizes.end());
+  return *middle;
+}
+
+// As how many the i-th origin counts: the copies of it that are believed, or what its size is over
+// the typical.
+uint32_t share_of(const Products& products, size_t i, const Standings& standings,
+                  double copy_cosine, double size_bound) {
+  uint32_t share = 1;
+  for (size_t j = 0; j < products.origins.size(); ++j) {
+    const bool is_copy =
+        i != j && cosine(products.at(i, j), products.at(i, i), products.at(j, j)) > copy_cosine;
+    share += is_copy && !standings.at(products.origins[j]).is_held;
+  }
+  const double size = std::sqrt(products.at(i, i));
+  if (size_bound <= 0 || size <= size_bound) return share;
+  const double excess = std::min<double>(std::ceil(size / size_bound), origins_judged_max);
+  return std::max(share, static_cast<uint32_t>(excess));
+}
+
+}  // namespace
+
+Standings judge(const Products& products, Standings before, const JudgementRules& rules) {
+  const size_t count = products.origins.size();
+  if (count < origins_judged_min) return before;
+  std::vector<double> weights(count);
+  for (size_t i = 0; i < count; ++i) {
+    const Standing& standing = before[products.origins[i]];
+    weights[i] = standing.is_held ? 0 : 1.0 / standing.share;
+  }
+  std::vector<double> row(count);
+  double total = 0;
+  for (size_t i = 0; i < count; ++i) {
+    for (size_t j = 0; j < count; ++j) row[i] += weights[j] * products.at(i, j);
+    total += weights[i] * row[i];
+  }
+  Standings after = std::move(before);
+  for (size_t i = 0; i < count; ++i) {
+    Standing& standing = after[products.origins[i]];
+    const double own = products.at(i, i), weight = weights[i];
+    const double others = total - 2 * weight * row[i] + weight * weight * own;
+    standing.agreement = (standing.agreement + cosine(row[i] - weight * own, own, others)) / 2;
+    const double border = standing.is_held ? rules.release_above : rules.hold_below;
+    standing.is_held = standing.agreement < border;
+  }
+  const double copy_cosine = copy_threshold(products, rules);
+  const double size_bound = rules.size_max * median_size(products);
+  for (size_t i = 0; i < count; ++i) {
+    after[products.origins[i]].share = share_of(products, i, after, copy_cosine, size_bound);
+  }
+  return after;
+}
+
+// ---- Time
+
+// Whether the swarm has reached an interval, given that it has reached the one before. Origins that
+// lag far behind (they sleep, or are gone) are not waited for. When too few go on for two fifths,
+// as after the others left for good, those few reach it by much work.
+bool Judgement::is_reached(uint64_t interval) const {
+  uint64_t active = 0, reached = 0;
+  for (const auto& [origin, newest] : newest_) {
+    active += newest + active_lag_max >= interval;
+    reached += newest >= interval;
+  }
+  if (reached == 0) return false;
+  if (5 * reached > 2 * active && (reached > 1 || active == 1)) return true;
+  const auto first = records_.lower_bound(Place{interval, {}});
+  return static_cast<uint64_t>(std::distance(first, records_.end())) >= patience_deltas * reached;
+}
+
+uint64_t Judgement::clock() const {
+  const uint64_t start = floor_ * cut_stride, end = start + clock_steps_max;
+  uint64_t interval = start;
+  while (interval < end && is_reached(interval + 1)) ++interval;
+  return interval;
+}
+
+uint64_t Judgement::next_interval(const PeerId& self) const {
+  const uint64_t now = clock();
+  const auto found = newest_.find(self);
+  const uint64_t own = found == newest_.end() ? 0 : found->second;
+  return std::max({own, std::min(std::max(own + 1, now), now + ahead_max), uint64_t{1}});
+}
+
+// ---- Deltas
+
+uint32_t Judgement::weigh(const PeerId& origin, uint64_t interval) const {
+  if (expelled_.contains(origin)) return apart;
+  const uint64_t cut = std::min(last_, last_cut_over(interval));
+  const auto found = cuts_.find(cut);
+  const Standings& standings = found == cuts_.end() ? settled_ : found->second.standings;
+  const auto standing = standings.find(origin);
+  if (standing == standings.end()) return 1;
+  return standing->second.is_held ? apart : standing->second.share;
+}
+
+uint32_t Judgement::add(const DeltaKey& key, uint64_t interval, ByteView payload) {
+  const PeerId& origin = key.stream.origin;
+  if (newest_.size() < origins_judged_max || newest_.contains(origin)) {
+    uint64_t& newest = newest_[origin];
+    newest = std::max(newest, interval);
+  }
+  uint32_t divisor = weigh(origin, interval);
+  if (interval > clock() + ahead_max + 1) divisor = apart;
+  if (last_cut_over(interval) <= floor_ || records_.size() >= judgement_records_max) return divisor;
+  const auto [found, is_new] =
+      records_.emplace(Place{interval, key}, Record{first_word(blake2b(payload)), divisor});
+  if (!is_new) {  // known from a snapshot: the cuts have counted it already
+    found->second.divisor = divisor;
+    return divisor;
+  }
+  const auto last = cuts_.upper_bound(last_cut_over(interval));
+  for (auto at = cuts_.lower_bound(first_cut_over(interval)); at != last; ++at)
+    at->second.is_stale = true;
+  return divisor;
+}
+
+void Judgement::expel(const PeerId& origin) { expelled_.insert(origin); }
+
+Products Judgement::measure(uint64_t cut, const PayloadSource& payloads) const {
+  const auto first = records_.lower_bound(Place{window_begin(cut), {}});
+  const auto last = records_.lower_bound(Place{cut * cut_stride + 1, {}});
+  Writer everything;
+  for (auto at = first; at != last; ++at) everything.u64(at->second.digest);
+  const uint64_t key = first_word(blake2b(everything.bytes()));
+  std::map<PeerId, std::vector<int64_t>> sketches;
+  for (auto at = first; at != last; ++at) {
+    const DeltaKey& delta = at->first.second;
+    if (expelled_.contains(delta.stream.origin)) continue;
+    const std::optional<Bytes> payload = payloads(delta);
+    if (!payload) continue;
+    std::vector<int64_t>& sketch = sketches[delta.stream.origin];
+    sketch.resize(sketch_counters);
+    sketch_delta(*table_, *payload, key, sketch);
+  }
+  Products products;
+  products.dots.resize(sketches.size() * sketches.size());
+  for (const auto& [origin, a] : sketches) {
+    const size_t i = products.origins.size();
+    products.origins.push_back(origin);
+    size_t j = 0;
+    for (const auto& [other, b] : sketches) {
+      if (j > i) break;
+      double dot = 0;
+      for (size_t k = 0; k < sketch_counters; ++k)
+        dot += static_cast<double>(a[k]) * static_cast<double>(b[k]);
+      products.dots[i * sketches.size() + j] = products.dots[j * sketches.size() + i] = dot;
+      ++j;
+    }
+  }
+  return products;
+}
+
+std::vector<Judgement::Change> Judgement::update(const PayloadSource& payloads) {
+  const uint64_t now = clock();
+  last_ = std::max(floor_, cut_before(now));
+  const Standings* before = &settled_;
+  for (uint64_t k = floor_ + 1; k <= last_; ++k) {
+    Cut& cut = cuts_[k];
+    if (cut.is_stale) cut.products = measure(k, payloads);
+    cut.is_stale = false;
+    cut.standings = judge(cut.products, *before, rules_);
+    before = &cut.standings;
+  }
+  std::vector<Change> changes;
+  for (auto& [place, record] : records_) {
+    const auto& [interval, key] = place;
+    if (record.divisor == absent) continue;
+    const bool is_early = interval > now + ahead_max + 1;
+    const uint32_t divisor = is_early ? apart : weigh(key.stream.origin, interval);
+    if (divisor == record.divisor) continue;
+    changes.push_back({key, record.divisor, divisor});
+    record.divisor = divisor;
+  }
+  fold();
+  return changes;
+}
+
+void Judgement::undo(const Change& change) {
+  for (auto& [place, record] : records_) {
+    if (place.second == change.key) record.divisor = change.before;
+  }
+}
+
+// Cuts beyond the horizon become final, and what only they weighed is forgotten.
+void Judgement::fold() {
+  const uint64_t now = last_ * cut_stride;
+  if (now < horizon_intervals || cut_before(now - horizon_intervals) <= floor_) return;
+  floor_ = cut_before(now - horizon_intervals);
+  settled_ = cuts_.at(floor_).standings;
+  cuts_.erase(cuts_.begin(), cuts_.upper_bound(floor_));
+  std::erase_if(records_,
+                [&](const auto& item) { return last_cut_over(item.first.first) <= floor_; });
+  std::erase_if(newest_, [&](const auto& item) {
+    return item.second + active_lag_max < floor_ * cut_stride && !settled_[item.first].is_held;
+  });
+  std::erase_if(settled_, [&](const auto& item) { return !newest_.contains(item.first); });
+}
+
+const Standings& Judgement::standings() const {
+  const auto found = cuts_.find(last_);
+  return found == cuts_.end() ? settled_ : found->second.standings;
+}
+
+uint64_t Judgement::apart_count() const {
+  uint64_t count = 0;
+  for (const auto& [place, record] : records_) count += record.divisor == apart;
+  return count;
+}
+
+std::vector<std::pair<DeltaKey, uint32_t>> Judgement::open_deltas() const {
+  // Twice the window, so that whoever starts from a snapshot can measure again what is late.
+  const uint64_t now = last_ * cut_stride;
+  const uint64_t limit = now > 2 * window_intervals ? now - 2 * window_intervals : 0;
+  std::map<Stream, uint64_t> first;
+  for (auto at = records_.lower_bound(Place{limit + 1, {}}); at != records_.end(); ++at) {
+    const DeltaKey& key = at->first.second;
+    const auto [found, is_new] = first.emplace(key.stream, key.seq);
+    if (!is_new) found->second = std::min(found->second, key.seq);
+  }
+  std::vector<std::pair<DeltaKey, uint32_t>> open;
+  for (const auto& [place, record] : records_) {
+    const DeltaKey& key = place.second;
+    const auto found = first.find(key.stream);
+    if (record.divisor == absent || found == first.end() || key.seq < found->second) continue;
+    open.emplace_back(key, record.divisor);
+  }
+  return open;
+}
+
+void Judgement::mark_absent(const DeltaKey& key) {
+  for (auto& [place, record] : records_) {
+    if (place.second == key) record.divisor = absent;
+  }
+}
+
+// ---- Bytes
+
+namespace {
+
+void write_f64(Writer& writer, double value) { writer.u64(std::bit_cast<uint64_t>(value)); }
+double read_f64(Reader& reader) {
+  const double value = std::bit_cast<double>(reader.u64());
+  if (!std::isfinite(value)) reader.fail(DropReason::malformed);
+  return std::isfinite(value) ? value : 0;
+}
+PeerId read_peer(Reader& reader) { return PeerId{reader.array<20>()}; }
+
+// Puts a key at the end of a sorted container, or fails.
+template <typename Container, typename... Value>
+void append(Reader& reader, Container& container, Value&&... value) {
+  const size_t size = container.size();
+  const auto at = container.emplace_hint(container.end(), std::forward<Value>(value)...);
+  if (container.size() == size || std::next(at) != container.end())
+    reader.fail(DropReason::malformed);
+}
+
+void write_standings(Writer& writer, const Standings& standings) {
+  writer.varint(standings.size());
+  for (const auto& [peer, standing] : standings) {
+    writer.raw(peer.bytes);
+    write_f64(writer, standing.agreement);
+    writer.flag(standing.is_held);
+    writer.varint(standing.share);
+  }
+}
+
+Standings read_standings(Reader& reader) {
+  Standings standings;
+  const uint64_t count = reader.varint(origins_judged_max);
+  for (uint64_t i = 0; i < count && !reader.fault(); ++i) {
+    const PeerId peer = read_peer(reader);
+    Standing standing{.agreement = read_f64(reader), .is_held = reader.flag()};
+    standing.share = static_cast<uint32_t>(reader.varint(origins_judged_max));
+    if (standing.share == 0) reader.fail(DropReason::malformed);
+    append(reader, standings, peer, standing);
+  }
+  return standings;
+}
+
+}  // namespace
+
+Bytes Judgement::encode() const {
+  Writer writer;
+  writer.u8(format_version);
+  writer.varint(floor_);
+  write_standings(writer, settled_);
+  writer.varint(newest_.size());
+  for (const auto& [peer, newest] : newest_) {
+    writer.raw(peer.bytes);
+    writer.varint(newest);
+  }
+  writer.varint(records_.size());
+  for (const auto& [place, record] : records_) {
+    const auto& [interval, key] = place;
+    writer.varint(interval);
+    writer.raw(key.stream.origin.bytes);
+    writer.varint(key.stream.epoch);
+    writer.varint(key.seq);
+    writer.u64(record.digest);
+    writer.varint(record.divisor);
+  }
+  writer.varint(cuts_.size());
+  for (const auto& [index, cut] : cuts_) {
+    writer.varint(index);
+    writer.flag(cut.is_stale);
+    writer.varint(cut.products.origins.size());
+    for (const PeerId& peer : cut.products.origins) writer.raw(peer.bytes);
+    for (const double dot : cut.products.dots) write_f64(writer, dot);
+  }
+  writer.varint(expelled_.size());
+  for (const PeerId& peer : expelled_) writer.raw(peer.bytes);
+  return writer.take();
+}
+
+void Judgement::read(Reader& reader) {
+  if (reader.u8() != format_version) reader.fail(DropReason::bad_version);
+  floor_ = reader.varint(interval_max);
+  settled_ = read_standings(reader);
+  for (uint64_t count = reader.varint(origins_judged_max); count > 0 && !reader.fault(); --count) {
+    const PeerId peer = read_peer(reader);
+    append(reader, newest_, peer, reader.varint(interval_max));
+  }
+  for (uint64_t count = reader.varint(judgement_records_max); count > 0 && !reader.fault();
+       --count) {
+    Place place;
+    place.first = reader.varint(interval_max);
+    place.second.stream.origin = read_peer(reader);
+    place.second.stream.epoch = reader.varint();
+    place.second.seq = reader.varint();
+    Record record{.digest = reader.u64()};
+    record.divisor = static_cast<uint32_t>(reader.varint(absent));
+    if (last_cut_over(place.first) <= floor_) reader.fail(DropReason::malformed);
+    append(reader, records_, place, record);
+  }
+  for (uint64_t count = reader.varint(horizon_intervals); count > 0 && !reader.fault(); --count) {
+    const uint64_t index = reader.varint(interval_max);
+    Cut cut;
+    cut.is_stale = reader.flag();
+    const uint64_t origins = reader.varint(origins_judged_max);
+    std::set<PeerId> sorted;
+    for (uint64_t i = 0; i < origins && !reader.fault(); ++i) {
+      cut.products.origins.push_back(read_peer(reader));
+      append(reader, sorted, cut.products.origins.back());
+    }
+    for (uint64_t i = 0; i < origins * origins && !reader.fault(); ++i)
+      cut.products.dots.push_back(read_f64(reader));
+    if (index <= floor_) reader.fail(DropReason::malformed);
+    append(reader, cuts_, index, std::move(cut));
+  }
+  for (uint64_t count = reader.varint(origins_judged_max); count > 0 && !reader.fault(); --count)
+    append(reader, expelled_, read_peer(reader));
+}
+
+Result<Done, DropReason> Judgement::decode(ByteView bytes) {
+  Reader reader(bytes);
+  Judgement next(*table_, rules_);
+  next.read(reader);
+  if (const auto fault = reader.finish()) return Unexpected{*fault};
+  next.last_ = next.floor_;
+  *this = std::move(next);
+  return Done{};
+}
+
+}  // namespace starling::swarm
