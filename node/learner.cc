@@ -84,6 +84,7 @@ void Learner::run(const std::stop_token& stop) {
     after_commands();
     std::string state;
     const std::string reason = why_not_learning(state);
+    announce_base(reason.empty() && !personal_since_);
     if (reason.empty() && steady_clock::now() >= rest_until_) {
       learn_one_step();
       continue;
@@ -147,10 +148,43 @@ bool Learner::apply_stored(const swarm::DeltaKey& key) {
   return applied;
 }
 
+// Of a delta in the log.
+std::optional<swarm::Bytes> Learner::payload(const swarm::DeltaKey& key) const {
+  const Result<swarm::Bytes, std::string> frame = wiring_.log->read(key);
+  if (!frame) return std::nullopt;
+  const auto opened = swarm::open(*frame, wiring_.mind->swarm());
+  if (!opened) return std::nullopt;
+  return swarm::Bytes(opened->payload.begin(), opened->payload.end());
+}
+
+// Decides anew whom to believe, and tells of every change of mind.
+void Learner::judge() {
+  const swarm::Judged judged =
+      wiring_.mind->judge([this](const auto& key) { return payload(key); });
+  if (judged.deltas > 0) {
+    ++change_;
+    ++base_change_;
+  }
+  for (const swarm::Ruling& ruling : judged.rulings) {
+    char reason[96];
+    std::snprintf(reason, sizeof reason,
+                  ruling.standing.is_held
+                      ? "works against the others: agreement %.2f; what the window held is out"
+                      : "works with the others again: agreement %.2f",
+                  ruling.standing.agreement);
+    const std::string peer = swarm::short_string(ruling.origin);
+    const char* event = ruling.standing.is_held ? "delta_held" : "delta_accepted";
+    wiring_.events->add(
+        event, {{"peer", peer}, {"reason", reason}, {"deltas", std::to_string(ruling.deltas)}});
+    log_info(event, {{"peer", peer}, {"reason", reason}});
+  }
+}
+
 // Puts a snapshot in place of the base and adds again what the old base held beyond it. Refused,
 // with the reason, when something of that is in the log no more: it would be lost.
-std::string Learner::take_over(std::vector<int32_t> values, const swarm::VersionVector& held) {
+std::string Learner::take_over(Mind::Known known) {
   Mind& mind = *wiring_.mind;
+  const swarm::VersionVector& held = known.applied;
   const swarm::VersionVector before = mind.exchange().applied();
   swarm::VersionVector after = held;
   std::vector<swarm::DeltaKey> again;
@@ -160,7 +194,7 @@ std::string Learner::take_over(std::vector<int32_t> values, const swarm::Version
     again.push_back(entry.key);
   }
   if (!after.missing_from(before, 1).empty()) return "it lacks deltas that our log no longer holds";
-  mind.replace_base(std::move(values), held);
+  mind.replace_base(std::move(known));
   for (const swarm::DeltaKey& key : again) apply_stored(key);
   return "";
 }
@@ -175,7 +209,7 @@ void Learner::install_now(const Install& install) {
     if (!base) {
       failure = base.error();
     } else {
-      failure = take_over(std::move(base->first), base->second);
+      failure = take_over(std::move(*base));
     }
     if (failure.empty()) {
       ++change_;
@@ -299,6 +333,8 @@ void Learner::exchange() {
     mind.end_interval_alone();
     return;
   }
+  judge();
+  tell_base();
   const swarm::SwarmView view = wiring_.view();
   std::optional<swarm::Publish> publication =
       mind.publish(view, payload_bytes_max(view), wiring_.identity->signer(), unix_s());
@@ -326,7 +362,6 @@ void Learner::finish() {
 }
 
 void Learner::after_commands() {
-  announce_base();
   if (wiring_.mind->exchange().applied().delta_count() >= deltas_at_snapshot_ + deltas_per_snapshot)
     offer_snapshot();
   if (seconds_since(saved_) >= wiring_.config.checkpoint.interval_s && change_ > 1) {
@@ -341,8 +376,17 @@ void Learner::after_commands() {
   publish_report();
 }
 
-void Learner::announce_base() {
-  if (announced_ == base_change_ || steady_clock::now() - announced_at_ < announce_interval) return;
+// While it learns, only as of the last exchange: judging again for every delta that comes would
+// cost more than it tells. A hash is told only of a base that has been judged.
+void Learner::announce_base(bool is_learning) {
+  if (is_learning || announced_ == base_change_) return;
+  if (steady_clock::now() - announced_at_ < announce_interval) return;
+  judge();
+  tell_base();
+}
+
+void Learner::tell_base() {
+  if (announced_ == base_change_) return;
   announced_ = base_change_;
   announced_at_ = steady_clock::now();
   const swarm::Exchange& exchange = wiring_.mind->exchange();
@@ -360,9 +404,14 @@ void Learner::announce_base() {
 
 void Learner::offer_snapshot() {
   Mind& mind = *wiring_.mind;
-  const Result<std::string, std::string> path =
-      wiring_.snapshots->write(mind.step_count(), mind.base_sections());
+  const auto settled = mind.exchange().settled([this](const auto& key) { return payload(key); });
   deltas_at_snapshot_ = mind.exchange().applied().delta_count();
+  if (!settled) {
+    trouble_ = "no snapshot for newcomers: a delta could not be read back";
+    return;
+  }
+  const Result<std::string, std::string> path =
+      wiring_.snapshots->write(mind.step_count(), mind.base_sections(*settled));
   if (!path) {
     trouble_ = "no snapshot for newcomers: " + path.error();
     return;
@@ -372,10 +421,10 @@ void Learner::offer_snapshot() {
     trouble_ = "the snapshot " + *path + " cannot be read back";
     return;
   }
-  const swarm::VersionVector& applied = mind.exchange().applied();
+  const swarm::VersionVector& applied = settled->applied;
   wiring_.events->add("snapshot",
                       {{"file", *path}, {"deltas", std::to_string(applied.delta_count())}});
-  wiring_.offer({mind.exchange().base().hash(), facts->hash, facts->size, applied}, *path);
+  wiring_.offer({settled->hash, facts->hash, facts->size, applied}, *path);
   if (std::vector<swarm::DeltaKey> dropped = wiring_.log->trim(applied); !dropped.empty()) {
     (void)wiring_.to_swarm(swarm::Forgotten{std::move(dropped)});
   }
@@ -401,12 +450,9 @@ Result<std::string, Failure> Learner::go_back() {
     const Result<LoadedCheckpoint, std::string> file = wiring_.checkpoints->load(paths[i]);
     if (!file) continue;
     // The base is the swarm's and stays; only what this node made of it goes back.
-    const swarm::Exchange& exchange = wiring_.mind->exchange();
-    const std::span<const int32_t> values = exchange.base().values();
-    std::vector<int32_t> base(values.begin(), values.end());
-    const swarm::VersionVector applied = exchange.applied();
+    Mind::Known known = wiring_.mind->known();
     if (const auto restored = wiring_.mind->restore(file->sections); !restored) continue;
-    wiring_.mind->replace_base(std::move(base), applied);
+    wiring_.mind->replace_base(std::move(known));
     finished_ = schedule_.is_finite() &&
                 schedule_.is_over(wiring_.mind->step_count(), wiring_.mind->learned_seconds());
     ++change_;

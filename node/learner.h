@@ -112,7 +112,9 @@ class Learner {
   void run(const std::stop_token& stop);
   void execute(Command command);
   void take_in(swarm::Deliver& delivery);
-  std::string take_over(std::vector<int32_t> values, const swarm::VersionVector& held);
+  std::string take_over(Mind::Known known);
+  std::optional<swarm::Bytes> payload(const swarm::DeltaKey& key) const;
+  void judge();
   bool is_log_complete() const;
   void install_now(const Install& install);
   bool apply_stored(const swarm::DeltaKey& key);
@@ -124,7 +126,8 @@ class Learner {
   void exchange();
   void finish();
   void after_commands();
-  void announce_base();
+  void announce_base(bool is_learning);
+  void tell_base();
   void offer_snapshot();
   Result<std::string, Failure> save();
   Result<std::string, Failure> go_back();

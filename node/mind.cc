@@ -150,8 +150,14 @@ bool Mind::accept_frame(const swarm::DeltaKey& key, swarm::ByteView frame, int64
   return summary && accept(key, *summary, opened->payload, now_s);
 }
 
-void Mind::replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied) {
-  exchange_.replace_base(std::move(values), applied, trainer_.parameters());
+Mind::Known Mind::known() const {
+  const std::span<const int32_t> values = exchange_.base().values();
+  return {{values.begin(), values.end()}, exchange_.applied(), exchange_.judgement()};
+}
+
+void Mind::replace_base(Known known) {
+  exchange_.replace_base(std::move(known.values), known.applied, std::move(known.judgement),
+                         trainer_.parameters());
 }
 
 Result<TeachOutcome, Failure> Mind::teach(const model::Pair& pair, uint32_t steps_max,
@@ -205,15 +211,20 @@ double Mind::bits_per_parameter() const {
   return static_cast<double>(sent_bytes_) * 8 / (static_cast<double>(seq_) * parameters);
 }
 
-std::vector<model::Section> Mind::base_sections() {
-  applied_bytes_ = swarm::encode(exchange_.applied());
-  return {{"base", std::as_bytes(exchange_.base().values())},
-          {"applied", std::as_bytes(std::span(applied_bytes_))}};
+std::vector<model::Section> Mind::base_sections(const swarm::Exchange::Settled& settled) {
+  applied_bytes_ = swarm::encode(settled.applied);
+  return {{"base", std::as_bytes(std::span(settled.values))},
+          {"applied", std::as_bytes(std::span(applied_bytes_))},
+          {"judgement", std::as_bytes(std::span(settled.judgement))}};
 }
 
 std::vector<model::Section> Mind::sections() {
   std::vector<model::Section> all = trainer_.sections();
-  for (model::Section& section : base_sections()) all.push_back(std::move(section));
+  applied_bytes_ = swarm::encode(exchange_.applied());
+  judgement_bytes_ = exchange_.judgement().encode();
+  all.push_back({"base", std::as_bytes(exchange_.base().values())});
+  all.push_back({"applied", std::as_bytes(std::span(applied_bytes_))});
+  all.push_back({"judgement", std::as_bytes(std::span(judgement_bytes_))});
   influence_bytes_ = encode_influence(exchange_.influence());
   counts_bytes_ = encode_counts({learned_seconds_, regions_sent_, regions_received_});
   all.push_back({"error", std::as_bytes(exchange_.error())});
@@ -222,7 +233,7 @@ std::vector<model::Section> Mind::sections() {
   return all;
 }
 
-Result<std::pair<std::vector<int32_t>, swarm::VersionVector>, std::string> Mind::read_base_sections(
+Result<Mind::Known, std::string> Mind::read_base_sections(
     std::span<const model::Section> sections) const {
   const model::Section* base = find(sections, "base");
   const model::Section* applied = find(sections, "applied");
@@ -235,9 +246,14 @@ Result<std::pair<std::vector<int32_t>, swarm::VersionVector>, std::string> Mind:
   }
   const auto vector = swarm::decode_version_vector(as_byte_view(applied->bytes));
   if (!vector) return Unexpected<std::string>{"the list of deltas in the base is damaged"};
-  std::vector<int32_t> values(exchange_.base().values().size());
-  std::memcpy(values.data(), base->bytes.data(), base->bytes.size());
-  return std::pair{std::move(values), *vector};
+  Known known{std::vector<int32_t>(exchange_.base().values().size()), *vector,
+              swarm::Judgement(table_)};
+  std::memcpy(known.values.data(), base->bytes.data(), base->bytes.size());
+  // One written before origins were judged has none: judging begins with what comes.
+  const model::Section* judgement = find(sections, "judgement");
+  if (judgement != nullptr && !known.judgement.decode(as_byte_view(judgement->bytes)))
+    return Unexpected<std::string>{"the judgement of the deltas is damaged"};
+  return known;
 }
 
 Result<Done, std::string> Mind::restore(std::span<const model::Section> sections) {
@@ -263,7 +279,8 @@ Result<Done, std::string> Mind::restore(std::span<const model::Section> sections
   if (!decoded_influence || !decoded_counts)
     return Unexpected<std::string>{"the counts are damaged"};
   if (Result<Done, std::string> loaded = trainer_.load(sections); !loaded) return loaded;
-  exchange_.restore(std::move(base->first), std::move(error_values), base->second);
+  exchange_.restore(std::move(base->values), std::move(error_values), base->applied,
+                    std::move(base->judgement));
   exchange_.restore_influence(std::move(*decoded_influence));
   learned_seconds_ = decoded_counts->learned_seconds;
   regions_sent_ = std::move(decoded_counts->sent);

@@ -65,7 +65,18 @@ class Mind {
   // The same from a sealed frame, as it stands in the log. False: applied already, or not a delta
   // of this swarm.
   bool accept_frame(const swarm::DeltaKey& key, swarm::ByteView frame, int64_t now_s);
-  void replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied);
+  // What the swarm knows, as a checkpoint or a newcomer's snapshot holds it.
+  struct Known {
+    std::vector<int32_t> values;
+    swarm::VersionVector applied;
+    swarm::Judgement judgement;
+  };
+  Known known() const;
+  void replace_base(Known known);
+  // Once an exchange, and before the base's hash is told; `payloads` reads the log.
+  swarm::Judged judge(const swarm::PayloadSource& payloads) {
+    return exchange_.judge(payloads, trainer_.parameters());
+  }
 
   // Steps on the pair, with replay, until greedy decoding answers rightly or steps_max is reached.
   Result<TeachOutcome, Failure> teach(const model::Pair& pair, uint32_t steps_max,
@@ -81,10 +92,9 @@ class Mind {
   std::shared_ptr<const model::Snapshot> snapshot() const;
   std::vector<model::Section> sections();  // borrowed until the next change
   Result<Done, std::string> restore(std::span<const model::Section> sections);
-  // The snapshot a newcomer gets: base and what it holds.
-  std::vector<model::Section> base_sections();
-  Result<std::pair<std::vector<int32_t>, swarm::VersionVector>, std::string> read_base_sections(
-      std::span<const model::Section> sections) const;
+  // The snapshot a newcomer gets, without what is still to be judged. Borrows from `settled`.
+  std::vector<model::Section> base_sections(const swarm::Exchange::Settled& settled);
+  Result<Known, std::string> read_base_sections(std::span<const model::Section> sections) const;
 
   void rest();  // frees what only a training step needs
   uint64_t step_count() const { return trainer_.steps(); }
@@ -112,7 +122,7 @@ class Mind {
   uint64_t sent_bytes_ = 0;  // own frames
   double learned_seconds_ = 0;
   std::vector<uint64_t> regions_sent_, regions_received_;
-  swarm::Bytes applied_bytes_, influence_bytes_, counts_bytes_,
+  swarm::Bytes applied_bytes_, judgement_bytes_, influence_bytes_, counts_bytes_,
       shape_bytes_;  // backing of sections()
 };
 

@@ -93,9 +93,10 @@ void Exchange::apply(ByteView payload, uint32_t before, uint32_t after, std::spa
     std::copy(values.begin(), values.end(), x.begin() + region->offset);
 }
 
-std::vector<Ruling> Exchange::judge(const PayloadSource& payloads, std::span<float> x) {
+Judged Exchange::judge(const PayloadSource& payloads, std::span<float> x) {
   const Standings before = judgement_.standings();
   std::map<PeerId, size_t> moved;
+  Judged judged;
   for (const Judgement::Change& change : judgement_.update(payloads)) {
     const std::optional<Bytes> payload = payloads(change.key);
     if (!payload) {
@@ -105,14 +106,14 @@ std::vector<Ruling> Exchange::judge(const PayloadSource& payloads, std::span<flo
     }
     apply(*payload, change.before, change.after, x);
     ++moved[change.key.stream.origin];
+    ++judged.deltas;
   }
-  std::vector<Ruling> rulings;
   for (const auto& [origin, standing] : judgement_.standings()) {
     const auto found = before.find(origin);
     const bool was_held = found != before.end() && found->second.is_held;
-    if (was_held != standing.is_held) rulings.push_back({origin, standing, moved[origin]});
+    if (was_held != standing.is_held) judged.rulings.push_back({origin, standing, moved[origin]});
   }
-  return rulings;
+  return judged;
 }
 
 std::optional<Exchange::Settled> Exchange::settled(const PayloadSource& payloads) const {

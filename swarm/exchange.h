@@ -40,6 +40,11 @@ struct Ruling {
   size_t deltas = 0;  // of it that came into the base or left it
 };
 
+struct Judged {
+  std::vector<Ruling> rulings;
+  size_t deltas = 0;  // that count otherwise than before
+};
+
 class Exchange {
  public:
   // Requires: `table` outlives this; genesis fits it; `is_private` is empty or has one flag a
@@ -58,7 +63,7 @@ class Exchange {
 
   // Brings the judgement up to date and the base with it: once an exchange, and before the base's
   // hash is told to others. Deltas that `payloads` cannot give stay as they are and are counted.
-  std::vector<Ruling> judge(const PayloadSource& payloads, std::span<float> x);
+  Judged judge(const PayloadSource& payloads, std::span<float> x);
   void expel(const PeerId& origin) { judgement_.expel(origin); }
   uint64_t unreadable() const { return unreadable_; }
 

@@ -184,7 +184,6 @@ Products Judgement::measure(uint64_t cut, const PayloadSource& payloads) const {
   std::map<PeerId, std::vector<int64_t>> sketches;
   for (auto at = first; at != last; ++at) {
     const DeltaKey& delta = at->first.second;
-    if (expelled_.contains(delta.stream.origin)) continue;
     const std::optional<Bytes> payload = payloads(delta);
     if (!payload) continue;
     std::vector<int64_t>& sketch = sketches[delta.stream.origin];
@@ -217,7 +216,9 @@ std::vector<Judgement::Change> Judgement::update(const PayloadSource& payloads) 
     Cut& cut = cuts_[k];
     if (cut.is_stale) cut.products = measure(k, payloads);
     cut.is_stale = false;
-    cut.standings = judge(cut.products, *before, rules_);
+    Standings standings = *before;
+    for (const PeerId& origin : expelled_) standings[origin] = {.agreement = -1, .is_held = true};
+    cut.standings = judge(cut.products, std::move(standings), rules_);
     before = &cut.standings;
   }
   std::vector<Change> changes;

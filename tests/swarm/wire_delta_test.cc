@@ -234,12 +234,13 @@ TEST_CASE("a delta's layout is the one that is written down, worked out by hand"
       "0"
       "1"    // signs
       "01";  // z(0 - 1) = 1
-  Bytes expected = {1, 0, 0, 0x80, 0x3f};
+  Bytes expected = {2, 0, 0, 0x80, 0x3f};
   const auto norm = std::bit_cast<uint32_t>(static_cast<float>(std::sqrt(2.0) / 16));
   for (int twice = 0; twice < 2; ++twice) {
     for (int i = 0; i < 4; ++i) expected.push_back(static_cast<uint8_t>(norm >> (8 * i)));
   }
-  expected = wire_test::joined({expected, {3, 1, 2, 12}});  // steps, regions, ids skipped, tokens
+  expected = wire_test::joined(
+      {expected, {3, 0, 1, 2, 12}});  // steps, interval, regions, ids skipped, tokens
   for (size_t i = 0; i < bits.size(); i += 8) {
     unsigned byte = 0;
     for (size_t j = i; j < std::min(i + 8, bits.size()); ++j)
@@ -312,13 +313,13 @@ TEST_CASE("each lie in a delta's head has its own reason") {
     CHECK(with(9, norm) == DropReason::bad_norm);
   }
   Bytes wrong = payload;
-  wrong[0] = 2;
+  wrong[0] = 1;
   CHECK(inspect_delta(table, wrong).error() == DropReason::bad_version);
   wrong = payload;
-  wrong[14] = 4;  // regions, of which the table has three
+  wrong[15] = 4;  // regions, of which the table has three
   CHECK(inspect_delta(table, wrong).error() == DropReason::unknown_region);
   wrong = payload;
-  wrong[15] = 3;  // an id beyond the table
+  wrong[16] = 3;  // an id beyond the table
   CHECK(inspect_delta(table, wrong).error() == DropReason::unknown_region);
   CHECK(inspect_delta(table, Bytes(size_t{payload_size_max} + 1)).error() == DropReason::oversized);
 }

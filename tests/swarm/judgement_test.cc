@@ -1,0 +1,370 @@
+// Whom to believe: the rule by numbers, and whole logs in which some work against the others, read
+// in every order by nodes that must come to the same bits.
+#include "swarm/judgement.h"
+
+#include <doctest/doctest.h>
+#include <sodium.h>
+
+#include <cmath>
+
+#include "swarm/exchange.h"
+#include "tests/swarm/delta_fixture.h"
+
+namespace starling::swarm {
+namespace {
+
+PeerId peer(uint8_t number) {
+  PeerId id;
+  id.bytes.fill(number);
+  return id;
+}
+
+// Products of vectors that are written down.
+Products products_of(const std::vector<std::vector<double>>& vectors) {
+  Products products;
+  for (size_t i = 0; i < vectors.size(); ++i) {
+    products.origins.push_back(peer(static_cast<uint8_t>(i + 1)));
+    for (const auto& other : vectors) {
+      double dot = 0;
+      for (size_t k = 0; k < other.size(); ++k) dot += vectors[i][k] * other[k];
+      products.dots.push_back(dot);
+    }
+  }
+  return products;
+}
+
+const std::vector<std::vector<double>> four_honest = {
+    {1, 2, 0, 0}, {1, 0, 2, 0}, {1, 0, 0, 2}, {1, 1.2, 1.2, 0}};
+
+std::vector<std::vector<double>> with(std::vector<double> one) {
+  auto vectors = four_honest;
+  vectors.push_back(std::move(one));
+  return vectors;
+}
+
+TEST_CASE("who works against the others is held, and believed again when it works with them") {
+  const Products against = products_of(with({-1, -.8, -.8, -.8}));
+  Standings standings;
+  int cuts = 0;
+  for (; cuts < 5 && !standings[peer(5)].is_held; ++cuts)
+    standings = judge(against, std::move(standings), {});
+  CHECK(cuts <= 2);
+  for (uint8_t i = 1; i <= 4; ++i) CHECK(!standings[peer(i)].is_held);
+  const Products repentant = products_of(with({1, .8, .8, .8}));
+  for (cuts = 0; cuts < 9 && standings[peer(5)].is_held; ++cuts)
+    standings = judge(repentant, std::move(standings), {});
+  CHECK(!standings[peer(5)].is_held);
+  CHECK(standings[peer(5)].agreement > 0);
+}
+
+TEST_CASE("near copies share one vote, unless all are near") {
+  auto vectors = four_honest;
+  vectors.push_back({.1, 0, 0, 2});
+  vectors.push_back({.1, 0, 0.1, 2});
+  vectors.push_back({.1, 0.1, 0, 2});
+  Standings standings = judge(products_of(vectors), {}, {});
+  CHECK(standings[peer(5)].share >= 3);
+  CHECK(standings[peer(1)].share == 1);
+  const Products alike = products_of({{1, .2}, {1, .21}, {1, .19}, {1, .22}, {1, .18}});
+  standings = judge(alike, {}, {});
+  for (uint8_t i = 1; i <= 5; ++i) CHECK(standings[peer(i)].share < 5);
+}
+
+TEST_CASE("who says more than twice what is usual counts as several") {
+  Standings standings = judge(products_of(with({8, 1, 1, 1})), {}, {});
+  CHECK(standings[peer(5)].share == 2);
+  standings = judge(products_of(with({80, 10, 10, 10})), {}, {});
+  CHECK(standings[peer(5)].share >= 15);
+}
+
+TEST_CASE("three are too few to judge each other") {
+  const Standings standings = judge(products_of({{1, 0}, {1, 0.1}, {-1, 0}}), {}, {});
+  CHECK(standings.empty());
+}
+
+TEST_CASE("a sketch tells cosines to a few hundredths, and its key decides where things lie") {
+  const auto table = delta_test::table_of(delta_test::demo_sizes);
+  const auto made = [&](uint64_t seed, float share) {
+    auto d = delta_test::normal_delta(table, 1, 1e-2f * share);
+    const auto own = delta_test::normal_delta(table, seed, 1e-2f * (1 - share));
+    for (size_t i = 0; i < d.size(); ++i) d[i] += own[i];
+    return delta_test::compress_all(table, d, {.fraction = 0.25}).payload;
+  };
+  const auto cosine = [](const auto& a, const auto& b) {
+    double dot = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+      const auto x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
+      dot += x * y, aa += x * x, bb += y * y;
+    }
+    return dot / std::sqrt(aa * bb);
+  };
+  for (const float share : {0.0f, 0.5f, 0.8f}) {
+    const Bytes a = made(2, share), b = made(3, share);
+    const double exact = cosine(delta_test::values_of(table, a), delta_test::values_of(table, b));
+    double error = 0;
+    for (uint64_t key = 1; key <= 10; ++key) {
+      std::vector<int64_t> sa(sketch_counters), sb(sketch_counters);
+      sketch_delta(table, a, key, sa);
+      sketch_delta(table, b, key, sb);
+      error = std::max(error, std::abs(cosine(sa, sb) - exact));
+    }
+    CHECK(error < 0.06);
+  }
+}
+
+TEST_CASE("a delta that counts in part is withdrawn to the last bit") {
+  const auto table = delta_test::table_of(delta_test::demo_sizes);
+  auto d = delta_test::normal_delta(table, 4, 1e-2f);
+  const Bytes payload = delta_test::compress_all(table, d, {}).payload;
+  Base base(table, std::vector<int32_t>(delta_test::size_of(table), 12345));
+  const Digest before = base.hash();
+  base.apply(payload, {}, 3);
+  CHECK(base.hash() != before);
+  base.withdraw(payload, {}, 3);
+  CHECK(base.hash() == before);
+}
+
+// ---- Whole logs
+
+struct Said {
+  DeltaKey key;
+  DeltaSummary summary;
+  Bytes payload;
+};
+
+class Member {
+ public:
+  Member(const model::RegionTable& table, uint8_t number)
+      : x(delta_test::size_of(table), 0.0f), exchange(table, x, {}) {
+    std::array<uint8_t, 32> seed{};
+    seed[0] = number;
+    crypto_sign_seed_keypair(public_key.data(), secret.data(), seed.data());
+    id = peer_id_of(public_key);
+  }
+  Said say(std::span<const float> towards, float direction, Rng& rng) {
+    for (size_t i = 0; i < x.size(); ++i) {
+      x[i] += 0.01f * direction * towards[i] + 0.01f * (static_cast<float>(rng.unit()) - 0.5f);
+    }
+    SwarmView view;
+    view.active_origins = 4;
+    const std::vector<uint64_t> tokens(3, 1);
+    const auto publication =
+        exchange.publish(x, tokens, view, {}, {.kind = FrameKind::delta, .epoch = 1, .seq = ++seq},
+                         Signer(secret.data()), 0);
+    REQUIRE(publication);
+    const auto opened = open(*publication->frame, {});
+    return {{{id, 1}, seq}, publication->summary, {opened->payload.begin(), opened->payload.end()}};
+  }
+  bool take(const Said& said) {
+    return exchange.accept(said.key, said.summary, said.payload, x, 0);
+  }
+
+  PublicKey public_key{};
+  std::array<uint8_t, 64> secret{};
+  PeerId id;
+  std::vector<float> x;
+  Exchange exchange;
+  uint64_t seq = 0;
+};
+
+// Six members; the last works against the others from its fifth exchange to its fourteenth.
+struct Swarm {
+  explicit Swarm(uint64_t seed) : rng(seed), table(delta_test::small_table()) {
+    REQUIRE(sodium_init() >= 0);
+    for (uint8_t i = 0; i < 6; ++i) members.push_back(std::make_unique<Member>(table, i + 1));
+    towards = delta_test::normal_delta(table, seed, 1.0f);
+    mail.resize(members.size());
+  }
+  PayloadSource payloads() {
+    return [this](const DeltaKey& key) -> std::optional<Bytes> { return log.at(key).payload; };
+  }
+  void run(int exchanges, uint64_t late_max) {
+    for (int turn = 0; turn < exchanges; ++turn, ++now) {
+      for (size_t i = 0; i < members.size(); ++i) {
+        deliver(i, now);
+        if (rng.below(3) > 0) judge(i);
+        const bool is_against = i == 5 && now >= 4 && now < 14;
+        const Said said = members[i]->say(towards, is_against ? -1.0f : 1.0f, rng);
+        log.emplace(said.key, said);
+        for (size_t to = 0; to < members.size(); ++to) {
+          if (to == i) continue;
+          mail[to].emplace(std::pair(now + rng.below(late_max + 1), rng.next()), said.key);
+          if (rng.below(4) == 0) mail[to].emplace(std::pair(now, rng.next()), said.key);
+        }
+      }
+    }
+  }
+  void deliver(size_t to, uint64_t until) {
+    while (!mail[to].empty() && mail[to].begin()->first.first <= until) {
+      members[to]->take(log.at(mail[to].begin()->second));
+      mail[to].erase(mail[to].begin());
+    }
+  }
+  void judge(size_t i) {
+    Member& member = *members[i];
+    for (const Ruling& ruling : member.exchange.judge(payloads(), member.x).rulings) {
+      (ruling.standing.is_held ? holds : releases)[ruling.origin] += 1;
+    }
+  }
+  void settle() {
+    for (size_t i = 0; i < members.size(); ++i) {
+      deliver(i, UINT64_MAX);
+      judge(i);
+      judge(i);
+    }
+  }
+  bool is_agreed() const {
+    for (const auto& member : members) {
+      const Exchange& exchange = member->exchange;
+      const Exchange& first = members.front()->exchange;
+      if (exchange.base().hash() != first.base().hash()) return false;
+      if (exchange.judgement().standings() != first.judgement().standings()) return false;
+    }
+    return true;
+  }
+
+  Rng rng;
+  model::RegionTable table;
+  std::vector<std::unique_ptr<Member>> members;
+  std::vector<float> towards;
+  std::map<DeltaKey, Said> log;
+  std::vector<std::multimap<std::pair<uint64_t, uint64_t>, DeltaKey>> mail;
+  std::map<PeerId, int> holds, releases;
+  uint64_t now = 0;
+};
+
+TEST_CASE(
+    "in any order, late and doubled, through holds and releases, equal logs give equal bits") {
+  int held = 0, released = 0;
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    CAPTURE(seed);
+    Swarm swarm(seed);
+    swarm.run(10, seed % 4);
+    swarm.settle();
+    CHECK(swarm.is_agreed());
+    swarm.run(16, seed % 4);
+    swarm.settle();
+    CHECK(swarm.is_agreed());
+    const PeerId turncoat = swarm.members[5]->id;
+    held += swarm.holds.contains(turncoat);
+    released += swarm.releases.contains(turncoat);
+    for (size_t i = 0; i < 5; ++i) CHECK(!swarm.holds.contains(swarm.members[i]->id));
+  }
+  CHECK(held == 30);
+  CHECK(released == 30);
+}
+
+TEST_CASE("what was held is missing from the base to the last bit") {
+  Swarm swarm(7);
+  swarm.run(14, 0);
+  swarm.settle();
+  const Exchange& exchange = swarm.members[0]->exchange;
+  REQUIRE(exchange.judgement().standings().at(swarm.members[5]->id).is_held);
+  CHECK(exchange.judgement().apart_count() > 0);
+  Base expected(swarm.table, std::vector<float>(delta_test::size_of(swarm.table), 0.0f));
+  for (const auto& [key, said] : swarm.log) {
+    const bool is_hostile = key.stream.origin == swarm.members[5]->id;
+    // Its first ones were honest, and left the window before it was held.
+    if (!is_hostile || said.summary.interval <= 2) expected.apply(said.payload, {});
+  }
+  size_t differing = 0;
+  for (size_t i = 0; i < expected.values().size(); ++i)
+    differing += expected.values()[i] != exchange.base().values()[i];
+  CHECK(differing < expected.values().size());
+  uint64_t apart = 0;
+  Base own = exchange.base();
+  for (const auto& [key, divisor] : exchange.judgement().open_deltas()) {
+    apart += divisor == Judgement::apart;
+    if (divisor != Judgement::apart) own.withdraw(swarm.log.at(key).payload, {}, divisor);
+  }
+  CHECK(apart > 0);
+  const auto settled = exchange.settled(swarm.payloads());
+  REQUIRE(settled);
+  CHECK(settled->hash == own.hash());
+}
+
+TEST_CASE("a newcomer with a snapshot and the deltas it leaves open holds everyone's bits") {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed);
+    Swarm swarm(seed);
+    swarm.run(16 + static_cast<int>(seed), 2);
+    swarm.settle();
+    const auto settled = swarm.members[0]->exchange.settled(swarm.payloads());
+    REQUIRE(settled);
+    Member newcomer(swarm.table, 99);
+    Judgement judgement(swarm.table);
+    REQUIRE(judgement.decode(settled->judgement).has_value());
+    newcomer.exchange.replace_base(settled->values, settled->applied, std::move(judgement),
+                                   newcomer.x);
+    CHECK(newcomer.exchange.base().hash() == settled->hash);
+    std::vector<const Said*> missing;
+    for (const auto& [key, said] : swarm.log) {
+      if (!settled->applied.contains(key)) missing.push_back(&said);
+    }
+    CHECK(missing.size() < swarm.log.size());
+    for (size_t k = missing.size() - 1; k > 0; --k)
+      std::swap(missing[k], missing[swarm.rng.below(k + 1)]);
+    for (const Said* said : missing) CHECK(newcomer.take(*said));
+    newcomer.exchange.judge(swarm.payloads(), newcomer.x);
+    CHECK(newcomer.exchange.base().hash() == swarm.members[0]->exchange.base().hash());
+  }
+}
+
+TEST_CASE("whoever is expelled is out of every base, whatever was accepted before") {
+  Swarm swarm(3);
+  swarm.run(8, 3);
+  for (const auto& member : swarm.members) member->exchange.expel(swarm.members[2]->id);
+  swarm.run(2, 3);
+  swarm.settle();
+  CHECK(swarm.is_agreed());
+  Base expected(swarm.table, std::vector<float>(delta_test::size_of(swarm.table), 0.0f));
+  for (const auto& [key, said] : swarm.log) {
+    if (key.stream.origin != swarm.members[2]->id) expected.apply(said.payload, {});
+  }
+  for (const auto& [id, standing] : swarm.members[0]->exchange.judgement().standings())
+    CHECK(standing.share == 1);
+  if (!swarm.holds.contains(swarm.members[5]->id))
+    CHECK(expected.hash() == swarm.members[0]->exchange.base().hash());
+}
+
+TEST_CASE("nobody moves the clock alone, and those who remain move it when the others are gone") {
+  const model::RegionTable table = delta_test::small_table();
+  Judgement judgement(table);
+  const Bytes payload{1, 2, 3};
+  uint64_t seq = 0;
+  for (uint64_t interval = 1; interval <= 3; ++interval) {
+    for (uint8_t i = 1; i <= 5; ++i) judgement.add({{peer(i), 1}, ++seq}, interval, payload);
+  }
+  CHECK(judgement.clock() == 3);
+  CHECK(judgement.next_interval(peer(1)) == 4);
+  CHECK(judgement.next_interval(peer(9)) == 3);
+  CHECK(judgement.add({{peer(5), 1}, ++seq}, 1000, payload) == Judgement::apart);
+  judgement.add({{peer(4), 1}, ++seq}, 1000, payload);
+  CHECK(judgement.clock() == 3);
+  for (int i = 0; i < 400; ++i) {
+    judgement.add({{peer(1), 1}, ++seq}, judgement.next_interval(peer(1)), payload);
+  }
+  CHECK(judgement.clock() > 3);
+}
+
+TEST_CASE("a judgement survives its bytes; shortened or lengthened ones are refused") {
+  Swarm swarm(2);
+  swarm.run(10, 1);
+  swarm.settle();
+  const Judgement& before = swarm.members[0]->exchange.judgement();
+  const Bytes bytes = before.encode();
+  Judgement after(swarm.table);
+  REQUIRE(after.decode(bytes).has_value());
+  CHECK(after.encode() == bytes);
+  CHECK(after.update(swarm.payloads()).empty());
+  CHECK(after.standings() == before.standings());
+  for (size_t size = 0; size < bytes.size(); size += 1 + size / 64)
+    CHECK(!after.decode(ByteView(bytes).first(size)).has_value());
+  Bytes longer = bytes;
+  longer.push_back(0);
+  CHECK(!after.decode(longer).has_value());
+  CHECK(after.encode() == bytes);
+}
+
+}  // namespace
+}  // namespace starling::swarm
