@@ -92,7 +92,7 @@ bool Student::step(double rate) {
 // ---- Learner
 
 Learner::Learner(const Course& course, const Lessons::Own& own, uint64_t seed)
-    : course_(&course), rng_(seed), exchange_(course.table, course.genesis, {}) {
+    : course_(&course), rng_(seed), exchange_(course.table, course.genesis, {}, {.is_on = false}) {
   if (course.shape) {
     student_.emplace(course, own, Student::Options{.rows = course.learn.rows, .seed = seed});
   } else {
@@ -156,7 +156,7 @@ bool Learner::accept_frame(const swarm::DeltaKey& key, swarm::ByteView frame,
 
 void Learner::replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied) {
   hash_.reset();
-  exchange_.replace_base(std::move(values), applied, x());
+  exchange_.replace_base(std::move(values), applied, exchange_.judgement(), x());
 }
 
 Learner::Checkpoint Learner::save() const {
@@ -188,7 +188,7 @@ void Learner::restore(const Checkpoint& checkpoint) {
     std::copy(checkpoint.sections[0].second.begin(), checkpoint.sections[0].second.end(),
               bytes.begin());
   }
-  exchange_.restore(checkpoint.values, checkpoint.error, checkpoint.applied);
+  exchange_.restore(checkpoint.values, checkpoint.error, checkpoint.applied, exchange_.judgement());
   steps_ = checkpoint.steps;
   steps_since_exchange_ = 0;
   hash_.reset();

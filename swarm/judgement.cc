@@ -134,6 +134,7 @@ uint64_t Judgement::clock() const {
 }
 
 uint64_t Judgement::next_interval(const PeerId& self) const {
+  if (!rules_.is_on) return 1;
   const uint64_t now = clock();
   const auto found = newest_.find(self);
   const uint64_t own = found == newest_.end() ? 0 : found->second;
@@ -153,6 +154,7 @@ uint32_t Judgement::weigh(const PeerId& origin, uint64_t interval) const {
 }
 
 uint32_t Judgement::add(const DeltaKey& key, uint64_t interval, ByteView payload) {
+  if (!rules_.is_on) return 1;
   const PeerId& origin = key.stream.origin;
   if (newest_.size() < origins_judged_max || newest_.contains(origin)) {
     uint64_t& newest = newest_[origin];

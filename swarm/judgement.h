@@ -44,6 +44,7 @@ inline constexpr size_t origins_judged_max = 1024;
 inline constexpr size_t judgement_records_max = 1u << 18;
 
 struct JudgementRules {
+  bool is_on = true;          // off: everything counts in full
   double hold_below = -0.25;  // honest ones stayed above -0.18 (README.md)
   double release_above = 0;
   double copy_cosine = 0.8;  // and half of the way from the typical pair's cosine to 1
