@@ -1,8 +1,9 @@
 // message   = %x01 hello / %x02 members / %x03 heartbeat / %x04 pull / %x05 offer / %x06
 // chunk-request / %x07 chunk
 //           / %x08 goodbye
-// hello     = version-min:int version-max:int fingerprint:16 software:text record      ;
-// version-min <= version-max members   = count:int *record record    = membership:249 name:text
+// hello     = version-min:int version-max:int features:int fingerprint:16 software:text record
+// extension:bytes     ; version-min <= version-max
+// members   = count:int *record record    = membership:249 name:text
 // count:int *address:text epoch:int incarnation:int left:flag signature:64
 //             ; signature: Ed25519 by the member over  %x12 "starling-member-v1"
 //             record-without-signature
@@ -66,6 +67,16 @@ VersionVector read_vector(Reader& reader) {
   return vector;
 }
 
+void write_bytes(const Bytes& bytes, size_t size_max, Writer& writer) {
+  assert(bytes.size() <= size_max);
+  writer.varint(bytes.size());
+  writer.raw(bytes);
+}
+Bytes read_bytes(Reader& reader, size_t size_max) {
+  const ByteView bytes = reader.raw(reader.varint(size_max));
+  return {bytes.begin(), bytes.end()};
+}
+
 // Everything of a record that its signature covers.
 void write_record_fields(const MemberRecord& record, Writer& writer) {
   assert(record.addresses.size() <= addresses_max);
@@ -108,17 +119,21 @@ void write(const Hello& hello, Writer& writer) {
   assert(hello.version_min <= hello.version_max);
   writer.varint(hello.version_min);
   writer.varint(hello.version_max);
+  writer.varint(hello.features);
   writer.raw(hello.fingerprint);
   writer.text(hello.software, software_size_max);
   write_record(hello.self, writer);
+  write_bytes(hello.extension, extension_size_max, writer);
 }
 void read(Reader& reader, Hello& hello) {
   hello.version_min = static_cast<uint32_t>(reader.varint(UINT32_MAX));
   hello.version_max = static_cast<uint32_t>(reader.varint(UINT32_MAX));
   if (hello.version_min > hello.version_max) reader.fail(DropReason::malformed);
+  hello.features = reader.varint();
   hello.fingerprint = reader.array<16>();
   hello.software = reader.text(software_size_max);
   hello.self = read_record(reader);
+  hello.extension = read_bytes(reader, extension_size_max);
 }
 
 void write(const Members& members, Writer& writer) {
@@ -200,17 +215,14 @@ void read(Reader& reader, ChunkRequest& request) {
 }
 
 void write(const Chunk& chunk, Writer& writer) {
-  assert(chunk.bytes.size() <= chunk_size_max);
   writer.raw(chunk.file_hash);
   writer.varint(chunk.index);
-  writer.varint(chunk.bytes.size());
-  writer.raw(chunk.bytes);
+  write_bytes(chunk.bytes, chunk_size_max, writer);
 }
 void read(Reader& reader, Chunk& chunk) {
   chunk.file_hash = reader.array<32>();
   chunk.index = static_cast<uint32_t>(reader.varint(UINT32_MAX));
-  const ByteView bytes = reader.raw(reader.varint(chunk_size_max));
-  chunk.bytes.assign(bytes.begin(), bytes.end());
+  chunk.bytes = read_bytes(reader, chunk_size_max);
 }
 
 // A reason may quote a system's or a library's text: what does not fit is made to fit.
@@ -227,7 +239,8 @@ Message read_as(Reader& reader) {
 }
 
 Message read_message(Reader& reader) {
-  switch (reader.u8()) {
+  const uint8_t tag = reader.u8();
+  switch (tag) {
     case 1:
       return read_as<Hello>(reader);
     case 2:
@@ -244,8 +257,8 @@ Message read_message(Reader& reader) {
       return read_as<Chunk>(reader);
     case 8:
       return read_as<Goodbye>(reader);
-    default:
-      reader.fail(DropReason::malformed);
+    default:  // a kind that a later version added; no version has a kind 0
+      reader.fail(tag == 0 ? DropReason::malformed : DropReason::unknown_kind);
       return Goodbye{};
   }
 }

@@ -1,6 +1,7 @@
 #pragma once
 // Messages to bytes and back. decode_message accepts exactly the bytes that encode_message makes,
-// and nothing else.
+// and nothing else. A kind of message that this version does not know is `unknown_kind`, whatever
+// it holds.
 #include "swarm/message.h"
 
 namespace starling::swarm {

@@ -104,6 +104,8 @@ std::string_view drop_reason_name(DropReason reason) {
       return "rate_limited";
     case DropReason::unexpected:
       return "unexpected";
+    case DropReason::unknown_kind:
+      return "unknown_kind";
   }
   assert(false);
   return {};

@@ -55,6 +55,7 @@ enum class DropReason : uint8_t {
   too_far_ahead,      // beyond the window of numbers we track; it is pulled later
   rate_limited,       // more than the limits allow
   unexpected,         // a valid message at the wrong time
+  unknown_kind,       // a message of a later version: ignored
 };
 std::string_view drop_reason_name(DropReason reason);
 

@@ -27,6 +27,8 @@ struct Link {
   std::string address;      // remote host:port
   bool is_greeted = false;  // its Hello was good
   bool is_met = false;      // it answered ours: what it sends presumes that it has our Hello
+  uint32_t version = 0;     // of the protocol, once greeted: the highest that both know
+  uint64_t features = 0;    // that both have
   uint64_t epoch = 0;       // of the peer's control frames
   ReplayWindow window;      // of their numbers, in that epoch
   TokenBucket control;      // control frames taken from it

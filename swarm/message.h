@@ -13,6 +13,9 @@ namespace starling::swarm {
 inline constexpr uint32_t protocol_version_min = 1;
 inline constexpr uint32_t protocol_version_max = 1;
 
+// Bits of Hello.features that this version knows: none so far.
+inline constexpr uint64_t features_own = 0;
+
 inline constexpr size_t name_size_max = 64;
 inline constexpr size_t address_size_max = 128;
 inline constexpr size_t addresses_max = 4;
@@ -21,6 +24,7 @@ inline constexpr size_t streams_per_message_max = 1024;
 inline constexpr size_t pull_keys_max = 256;
 inline constexpr size_t reason_size_max = 128;
 inline constexpr size_t software_size_max = 32;
+inline constexpr size_t extension_size_max = 1024;
 inline constexpr size_t chunk_size_max = 256u << 10;
 
 // What a member says of itself; proven by its certificate. Higher (epoch, incarnation) replaces
@@ -35,13 +39,16 @@ struct MemberRecord {
   Signature signature{};  // by the member over all of the above
 };
 
-// First on every link, both ways.
+// First on every link, both ways. The one message that every version must be able to read: what
+// later versions add to it goes into `extension`, which this one carries and does not look at.
 struct Hello {
-  uint32_t version_min = protocol_version_min;
+  uint32_t version_min = protocol_version_min;  // the link speaks the highest that both know
   uint32_t version_max = protocol_version_max;
+  uint64_t features = 0;  // bits; the link uses those that both set
   std::array<uint8_t, 16> fingerprint{};
   std::string software;  // "0.1.0"
   MemberRecord self;
+  Bytes extension;
 };
 
 struct Members {

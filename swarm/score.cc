@@ -27,6 +27,7 @@ int penalty_of(DropReason reason) {
     case DropReason::revoked:
     case DropReason::duplicate:
     case DropReason::too_far_ahead:
+    case DropReason::unknown_kind:
       return 0;
   }
   return 0;

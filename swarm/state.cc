@@ -51,7 +51,15 @@ void State::Parts::blame(Turn& turn, const PeerId& peer, DropReason reason, int 
 }
 
 void State::Parts::on(Turn& turn, const ReceivedRefused& refused) {
-  if (!links.contains(refused.from)) return;
+  const auto link = links.find(refused.from);
+  if (link == links.end()) return;
+  if (refused.reason == DropReason::unknown_kind) {
+    // Said by a later version that also speaks ours: a sign of life and no fault, unless it floods.
+    link->second.heard_at = turn.now;
+    if (!link->second.control.take(turn.now))
+      return drop_mildly(turn, refused.from, DropReason::rate_limited);
+    return drop(turn, refused.from, refused.reason, 0);
+  }
   const std::string reason(drop_reason_name(refused.reason));
   turn.outbox.push_back(Notice{Notice::Kind::delta_refused, refused.from, reason, {}, 0});
   drop(turn, refused.from, refused.reason, penalty_of(refused.reason));

@@ -61,6 +61,9 @@ struct StateOptions {
   std::array<uint8_t, 16> fingerprint{};
   MemberRecord self;  // signed; its epoch is this boot's
   std::string software;
+  // What the Hello offers. Narrower or wider only where versions meet on purpose.
+  uint32_t version_min = protocol_version_min;
+  uint32_t version_max = protocol_version_max;
 };
 
 class State {

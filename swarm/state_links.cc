@@ -158,12 +158,12 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Hello& hello) {
     case Roster::Learned::banned:
       return close_link(turn, from, "banned here");
   }
-  if (std::max(hello.version_min, protocol_version_min) >
-      std::min(hello.version_max, protocol_version_max)) {
+  const uint32_t version = std::min(hello.version_max, options.version_max);
+  if (version < std::max(hello.version_min, options.version_min)) {
     return close_link(turn, from,
                       "no common protocol version: theirs " +
                           range(hello.version_min, hello.version_max) + ", ours " +
-                          range(protocol_version_min, protocol_version_max));
+                          range(options.version_min, options.version_max));
   }
   if (hello.fingerprint != options.fingerprint) {
     return close_link(turn, from,
@@ -173,7 +173,10 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Hello& hello) {
   Member* const member = roster.find(from);
   if (member == nullptr) return;
   member->software = hello.software;
-  if (!links.at(from).is_greeted) greet(turn, from);
+  Link& link = links.at(from);
+  link.version = version;
+  link.features = hello.features & features_own;
+  if (!link.is_greeted) greet(turn, from);
 }
 
 void State::Parts::greet(Turn& turn, const PeerId& peer) {
@@ -262,6 +265,9 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Goodbye& goodbye) 
 
 void State::Parts::send_hello(Turn& turn, const PeerId& peer) {
   Hello hello;
+  hello.version_min = options.version_min;
+  hello.version_max = options.version_max;
+  hello.features = features_own;
   hello.fingerprint = options.fingerprint;
   hello.software = options.software;
   hello.self = options.self;

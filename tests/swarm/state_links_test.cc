@@ -65,6 +65,27 @@ TEST_CASE("a peer without a common protocol version is sent away with both range
   CHECK(closes[0].reason == "no common protocol version: theirs 2 to 4, ours 1");
 }
 
+TEST_CASE("two versions that overlap speak the highest that both know, and ignore what is newer") {
+  Desk desk;
+  Peer ada(10);
+  Hello next = desk.hello_of(ada);
+  next.version_max = protocol_version_max + 1;  // speaks ours too
+  next.features = ~uint64_t{0};
+  next.extension = {1, 2, 3};
+  desk.up(ada);
+  CHECK(notices_of(desk.say(ada, next), Notice::Kind::peer_joined).size() == 1);
+  for (int second = 0; second < 60; ++second) {
+    desk.put(ReceivedRefused{ada.id, DropReason::unknown_kind});
+    desk.pass(1000);
+  }
+  CHECK(desk.view_of(ada).is_linked);  // that was a sign of life
+  CHECK(desk.view_of(ada).score == 0);
+  CHECK(desk.refused(DropReason::unknown_kind) == 60);
+  CHECK(notices_of(desk.outputs, Notice::Kind::delta_refused).empty());
+  for (int i = 0; i < 300; ++i) desk.put(ReceivedRefused{ada.id, DropReason::unknown_kind});
+  CHECK(desk.view_of(ada).score == -1);  // but nobody may flood us with it
+}
+
 TEST_CASE("a record that is forged, or another member's, ends the link and enters nowhere") {
   Desk desk;
   Peer ada(10), bob(11);

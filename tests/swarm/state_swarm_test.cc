@@ -162,6 +162,32 @@ TEST_CASE("in a chain, where each reaches its neighbours only, every delta reach
   }
 }
 
+TEST_CASE(
+    "nodes of protocol N and N + 1 are one swarm; one that speaks N + 2 only says why it is not") {
+  World world(23);
+  for (int i = 0; i < 5; ++i) world.add();
+  for (const auto& node : world.nodes) {
+    if (node->index > 0) node->seeds = {world.nodes[0]->address};
+    if (node->index % 2 == 1) node->version_max = protocol_version_max + 1;
+  }
+  Node& late = *world.nodes[4];
+  late.version_min = late.version_max = protocol_version_max + 2;
+  for (const auto& node : world.nodes) node->start();
+  world.run_for(5000);
+  for (size_t i = 0; i < 4; ++i) {
+    world.nodes[i]->publish();
+    CHECK(world.nodes[i]->state->view(world.now).neighbours == 3);
+  }
+  CHECK(world.run_until(
+      [&] { return world.nodes[0]->state->have().delta_count() == world.published.size(); }, 5000));
+  CHECK(world.nodes[1]->state->have() == world.nodes[2]->state->have());
+  CHECK(late.state->view(world.now).neighbours == 0);
+  CHECK(world.nodes[0]->lost_reason(late) == "no common protocol version: theirs 3, ours 1");
+  const size_t dials = late.opens.size();
+  world.run_for(120000);
+  CHECK(late.opens.size() > dials);  // it stays known, and is tried again: it may be updated
+}
+
 TEST_CASE("all know one seed: when it is gone, they still find each other") {
   World world(9);
   world.fill(5);

@@ -56,6 +56,8 @@ void Node::start() {
   options.fingerprint = fingerprint;
   options.self = record();
   options.software = "0.1.0";
+  options.version_min = version_min;
+  options.version_max = version_max;
   state = std::make_unique<State>(options, Rng(world.rng.next()), world.now);
   last_deadline_ = never;
   Recovered recovered;

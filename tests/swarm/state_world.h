@@ -59,6 +59,7 @@ class Node {
   std::vector<std::string> seeds;
   std::vector<std::string> advertised;
   std::array<uint8_t, 16> fingerprint{};
+  uint32_t version_min = protocol_version_min, version_max = protocol_version_max;
   std::unique_ptr<State> state;
 
   // The disk.

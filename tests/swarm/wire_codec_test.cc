@@ -118,7 +118,7 @@ TEST_CASE("counts and sizes above their bounds are refused before anything is re
   const Bytes chunk = joined({{7}, Bytes(32, 0), {0, 0x81, 0x80, 0x10}});
   CHECK(reason(chunk) == DropReason::oversized);
   CHECK(reason({0}) == DropReason::malformed);
-  CHECK(reason({9}) == DropReason::malformed);
+  CHECK(reason({255}) == DropReason::unknown_kind);
 }
 
 TEST_CASE("a number that is not finite is refused") {

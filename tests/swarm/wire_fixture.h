@@ -68,7 +68,9 @@ inline std::vector<NamedMessage> one_of_each() {
   Hello hello;
   hello.fingerprint = filled<16>(0xab);
   hello.software = "0.1.0";
+  hello.features = 0x81;
   hello.self = record_of(root, ada);
+  hello.extension = {1, 2, 3};
   Heartbeat heartbeat;
   heartbeat.sent_ms = 123456789;
   heartbeat.echo_ms = 127;
