@@ -162,6 +162,7 @@ struct Batcher::Parts {
   double table_credit = 0;  // fractions of rows that are owed to pairs
   double unread_credit = 0;
   uint64_t read_bytes = 0;
+  uint32_t first_read_rows = 0;  // of the last batch
 
   uint64_t ring_size() const;
   uint64_t table_size() const;
@@ -392,6 +393,7 @@ void Batcher::Parts::fill_unread(uint32_t begin, uint32_t end, Batch& batch) {
 
 // Rows [0, rows): text of the ring first, then pairs, then what is being read for the first time.
 void Batcher::Parts::compose(uint32_t rows, Batch& batch) {
+  first_read_rows = 0;
   if (rows == 0) return;
   const uint32_t fresh_rows = rows_for_unread(rows);
   const uint32_t known_rows = rows - fresh_rows;
@@ -412,6 +414,7 @@ void Batcher::Parts::compose(uint32_t rows, Batch& batch) {
     }
   }
   if (fresh_rows > 0) fill_unread(known_rows, rows, batch);
+  first_read_rows = fresh_rows;
 }
 
 void Batcher::Parts::shape(Batch& batch) const {
@@ -557,6 +560,9 @@ bool Batcher::add_pairs(const std::string& name, std::span<const Pair> pairs) {
 bool Batcher::is_empty() const { return parts_->texts.empty() && parts_->tables.empty(); }
 uint64_t Batcher::bytes() const { return parts_->held(); }
 uint64_t Batcher::sources() const { return parts_->texts.size() + parts_->tables.size(); }
+
+bool Batcher::has_unread() const { return !parts_->unread.empty(); }
+uint32_t Batcher::first_read_rows() const { return parts_->first_read_rows; }
 
 uint64_t Batcher::passes() const {
   const uint64_t held = parts_->held();

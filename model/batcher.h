@@ -38,6 +38,10 @@ class Batcher {
   uint64_t bytes() const;  // held
   uint64_t sources() const;
   uint64_t passes() const;  // how often, on average, the held bytes have been read
+  // Whether something that came while other things were held waits to be read for the first time.
+  bool has_unread() const;
+  // Of the last batch: its last rows, which read such a thing for the first time.
+  uint32_t first_read_rows() const;
   // Requires: !is_empty().
   void next(Batch& batch);
   // A batch of `pairs` repeated in half of the rows and replay in the rest (when there is any): for

@@ -1,8 +1,10 @@
 // init, join, config, version: what needs no running node.
+#include <cassert>
 #include <ctime>
 #include <iostream>
 
 #include "node/cli_verbs.h"
+#include "node/footprint.h"
 #include "node/table.h"
 #include "node/version.h"
 #include "swarm/message.h"
@@ -43,19 +45,28 @@ ExitCode present(Cli& cli, const char* deed) {
   const auto home = open_home(cli.options.directory);
   if (!home) return fail(cli, home.error());
   const std::string id = swarm::to_string(home->identity.id());
+  const Config& config = home->config;
+  const auto shape = model::shape_of_preset(config.model.preset);
+  assert(shape.has_value());  // load_config knows the presets
+  const std::vector<MemoryPart> parts = memory_parts(*shape, config);
   if (cli.options.is_json) {
     print_json(cli, {{"dir", cli.options.directory},
-                     {"name", home->config.node.name},
+                     {"name", config.node.name},
                      {"id", id},
                      {"swarm_id", hex_of(home->swarm)},
-                     {"preset", home->config.model.preset}});
+                     {"preset", config.model.preset},
+                     {"memory_mib_max", memory_mib(parts)}});
     return ExitCode::ok;
   }
   cli.console.out << deed << " " << cli.options.directory << "\n"
-                  << "  name   " << presentable(cli, home->config.node.name) << "\n"
+                  << "  name   " << presentable(cli, config.node.name) << "\n"
                   << "  id     " << id << "\n"
                   << "  swarm  " << hex_of(home->swarm) << "\n"
-                  << "  model  " << home->config.model.preset << "\n";
+                  << "  model  " << config.model.preset << "\n"
+                  << "  memory up to " << memory_mib(parts) << " MiB (" << memory_text(parts)
+                  << "), limit " << config.limits.memory_mib << " MiB\n";
+  if (const std::string problem = device_problem(*shape, config); !problem.empty())
+    say(cli, "it will not start: " + problem);
   say(cli, "start it with: starling run --dir '" + cli.options.directory + "'");
   return ExitCode::ok;
 }

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <thread>
 
 #include "node/nearest.h"
 #include "node/text_check.h"
@@ -109,6 +110,11 @@ std::string check_hours(const std::string& text) {
   return text.substr(0, 5) == text.substr(6) ? "must begin and end at different times" : "";
 }
 
+std::string core_note() {
+  return "; this machine has " + std::to_string(std::max(1u, std::thread::hardware_concurrency())) +
+         " cores";
+}
+
 constexpr double u32_max = std::numeric_limits<uint32_t>::max();
 constexpr double u64_max = 18446744073709551615.0;
 
@@ -135,7 +141,7 @@ const std::array keys = {
               "demo (157 k parameters), tiny (1 M), small (5 M) or base (20 M)", 0, 0,
               check_preset},
     ConfigKey{"model", "threads", &field<&Config::model, &Config::Model::threads>, "threads",
-              "for learning", 1, 256},
+              "for learning", 1, 256, nullptr, core_note},
     ConfigKey{"model", "working_set", &field<&Config::model, &Config::Model::working_set>, "",
               "learn only in the regions that own data wakes most: smaller deltas, worse answers"},
     ConfigKey{"model", "private_regions", &field<&Config::model, &Config::Model::private_regions>,
@@ -238,7 +244,8 @@ std::string range_problem(const ConfigKey& key, const std::string& text) {
     const auto whole = static_cast<uint64_t>(value);
     return static_cast<double>(whole) == value ? std::to_string(whole) : number_text(value);
   };
-  return "must be from " + bound(key.min) + " to " + bound(key.max) + " but is " + printable(text);
+  return "must be from " + bound(key.min) + " to " + bound(key.max) + " but is " + printable(text) +
+         (key.range_note != nullptr ? key.range_note() : "");
 }
 
 template <typename T>

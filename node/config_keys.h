@@ -28,7 +28,8 @@ struct ConfigKey {
   const char* doc;   // half a sentence
   double min = 0;    // numbers: the range that makes sense; lists: fewest and most entries
   double max = 0;
-  TextCheck check = nullptr;  // texts and list entries; none: anything printable
+  TextCheck check = nullptr;              // texts and list entries; none: anything printable
+  std::string (*range_note)() = nullptr;  // numbers: more about a range that was missed
 };
 
 std::span<const ConfigKey> config_keys();

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "node/footprint.h"
 #include "node/mind_sections.h"
 #include "swarm/codec.h"
 
@@ -25,18 +26,6 @@ std::vector<uint8_t> private_flags(const model::RegionTable& table,
     }
   }
   return flags;
-}
-
-model::TrainerOptions trainer_options(const Config& config) {
-  // Late deltas make first moments harmful (prototype: .9 to .5 gains 2.5 % of the loss); alone the
-  // customary value serves.
-  model::TrainerOptions options;
-  options.beta1 = config.swarm.exchange ? 0.5f : 0.9f;
-  options.threads = config.model.threads;
-  options.working_set = config.model.working_set;
-  // One row at a time where a row's activations are large: small then learns within 200 MiB.
-  if (config.model.preset == "small" || config.model.preset == "base") options.micro_rows = 1;
-  return options;
 }
 
 model::BatcherOptions batcher_options(const Config& config) {

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <thread>
 
 #include "node/clock.h"
 #include "node/delta_keys.h"
+#include "node/footprint.h"
 #include "node/log.h"
 #include "node/node.h"
 #include "node/resources.h"
@@ -28,16 +28,6 @@ std::string host_of(const std::string& address) { return address.substr(0, addre
 
 bool is_any_host(const std::string& host) {
   return host == "0.0.0.0" || host == "[::]" || host.empty();
-}
-
-// What the weights, their copies and a batch will take, before any of it is taken.
-uint64_t memory_needed(const model::Shape& shape, const Config& config) {
-  model::TrainerOptions options;
-  const uint64_t trainer =
-      model::Trainer::memory_bytes(shape, options, config.learn.rows, config.learn.length);
-  const uint64_t vector_bytes = model::parameter_count(shape) * 4;
-  return trainer + 3 * vector_bytes +
-         (config.learn.memory_mib << 20);  // base, error memory, served snapshot
 }
 
 }  // namespace
@@ -72,20 +62,12 @@ Result<Done, HomeError> Node::open_mind() {
                 home_.paths.config +
                     ": model.hosted_regions: this version hosts all regions; leave it empty");
   }
-  const uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
-  if (config.model.threads > cores) {
-    return fail(ExitCode::config,
-                home_.paths.config + ": model.threads: " + std::to_string(config.model.threads) +
-                    " is more than this machine's " + std::to_string(cores) + " cores");
-  }
-  const uint64_t needed_mib = memory_needed(*shape, config) >> 20;
-  if (needed_mib > config.limits.memory_mib) {
-    return fail(ExitCode::config, home_.paths.config + ": limits.memory_mib: preset " +
-                                      config.model.preset + " needs about " +
-                                      std::to_string(needed_mib) + " MiB, the limit is " +
-                                      std::to_string(config.limits.memory_mib) +
-                                      "; choose a smaller preset, fewer learn.rows, or raise it");
-  }
+  if (const std::string problem = device_problem(*shape, config); !problem.empty())
+    return fail(ExitCode::config, home_.paths.config + ": " + problem);
+  const std::vector<MemoryPart> parts = memory_parts(*shape, config);
+  log_info("memory", {{"needed_mib_max", std::to_string(memory_mib(parts))},
+                      {"limit_mib", std::to_string(config.limits.memory_mib)},
+                      {"parts", memory_text(parts)}});
   shape_ = *shape;
   table_ = model::region_table(shape_);
   parameters_ = model::parameter_count(shape_);

@@ -397,6 +397,25 @@ TEST_CASE("the same seed gives the same batches and another seed others") {
   CHECK(run(1) != run(2));
 }
 
+TEST_CASE("the last rows of a batch say that they read something for the first time") {
+  Batcher batcher({.rows = 4, .length = 64, .replay_fraction = 0.5}, 2);
+  REQUIRE(batcher.add_text("old", bytes_of(repeat('o', 5000))));
+  CHECK_FALSE(batcher.has_unread());
+  Batch batch;
+  batcher.next(batch);
+  CHECK(batcher.first_read_rows() == 0);
+  REQUIRE(batcher.add_text("new", bytes_of(repeat('n', 1000))));
+  int rows = 0;
+  while (batcher.has_unread()) {
+    batcher.next(batch);
+    REQUIRE(batcher.first_read_rows() == rows_starting_with(batch, "n"));
+    for (uint32_t row = 4 - batcher.first_read_rows(); row < 4; ++row)
+      CHECK(batch.symbols[size_t{row} * 64] == 'n');
+    rows += static_cast<int>(batcher.first_read_rows());
+  }
+  CHECK(rows == 16);
+}
+
 TEST_CASE("adding nothing changes nothing") {
   Batcher batcher({}, 1);
   CHECK_FALSE(batcher.add_text("empty", {}));

@@ -459,7 +459,9 @@ TEST_CASE(
                              "127.0.0.1:7499", "--json"});
   CHECK(init.code == 0);
   const Json made = json_of(init);
-  CHECK(keys_of(made) == "dir name id swarm_id preset");
+  CHECK(keys_of(made) == "dir name id swarm_id preset memory_mib_max");
+  CHECK(made["memory_mib_max"] > 40);
+  CHECK(made["memory_mib_max"] < 200);
   CHECK(made["name"] == "amsel");
   CHECK(starling({"init", "--dir", a}).code != 0);
   const Ran invite = starling({"invite", "--dir", a});
@@ -479,6 +481,9 @@ TEST_CASE(
         65);
   const Ran in_words = starling({"join", folder.path + "/D", token, "--listen", "127.0.0.1:0"});
   CHECK(in_words.out.starts_with("joined with " + folder.path + "/D\n"));
+  CHECK(in_words.out.find("\n  memory up to ") != std::string::npos);
+  CHECK(in_words.out.find(" MiB (learning ") != std::string::npos);
+  CHECK(in_words.out.find("), limit 1024 MiB\n") != std::string::npos);
   const Ran wrong = starling({"init", "--dir", folder.path + "/E", "--preset", "smal"});
   CHECK(wrong.code == 2);
   CHECK(wrong.err ==

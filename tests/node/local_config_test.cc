@@ -8,6 +8,7 @@
 
 #include "node/config.h"
 #include "node/config_keys.h"
+#include "node/footprint.h"
 #include "node/nearest.h"
 #include "node/text_check.h"
 #include "tests/node/local_folder.h"
@@ -57,10 +58,10 @@ const struct {
      "starling.yaml:2: model.threads: must be a whole number but is \"2\" in quotes"},
     {"model:\n  threads: 2.5\n",
      "starling.yaml:2: model.threads: must be a whole number but is \"2.5\""},
-    {"model:\n  threads: -3\n", "starling.yaml:2: model.threads: must be from 1 to 256 but is -3"},
-    {"model:\n  threads: 0\n", "starling.yaml:2: model.threads: must be from 1 to 256 but is 0"},
-    {"model:\n  threads: 99999999999999999999\n",
-     "starling.yaml:2: model.threads: must be from 1 to 256 but is 99999999999999999999"},
+    {"learn:\n  rows: -3\n", "starling.yaml:2: learn.rows: must be from 1 to 1024 but is -3"},
+    {"learn:\n  rows: 0\n", "starling.yaml:2: learn.rows: must be from 1 to 1024 but is 0"},
+    {"learn:\n  rows: 99999999999999999999\n",
+     "starling.yaml:2: learn.rows: must be from 1 to 1024 but is 99999999999999999999"},
     {"model:\n  threads:\n",
      "starling.yaml:2: model.threads: has no value; it must be a whole number"},
     {"model:\n  threads: [1]\n",
@@ -135,6 +136,31 @@ const struct {
      "starling.yaml:2: is not UTF-8 text here; save the file as UTF-8"},
     {"node:\n\n  name: a\x01\n", "starling.yaml:3: is not UTF-8 text here; save the file as UTF-8"},
 };
+
+TEST_CASE("a configuration that asks for more than the machine has names the key and what to do") {
+  Config config;
+  const auto shape = [&] { return *model::shape_of_preset(config.model.preset); };
+  CHECK(device_problem(shape(), config).empty());
+  config.model.threads = core_count() + 1;
+  CHECK(device_problem(shape(), config) == "model.threads: " + std::to_string(core_count() + 1) +
+                                               " is more than this machine's " +
+                                               std::to_string(core_count()) + " cores");
+  config.model.threads = 1;
+  config.limits.memory_mib = 16;
+  const std::string problem = device_problem(shape(), config);
+  CHECK(problem.starts_with("limits.memory_mib: preset tiny needs up to "));
+  CHECK(problem.find("the limit is 16; raise it, or lower model.preset") != std::string::npos);
+  const auto needed = [&] { return memory_mib(memory_parts(shape(), config)); };
+  config.limits.memory_mib = needed();
+  CHECK(device_problem(shape(), config).empty());
+  --config.limits.memory_mib;
+  CHECK_FALSE(device_problem(shape(), config).empty());
+  const uint64_t tiny = needed();
+  config.learn.memory_mib += 100;
+  CHECK(needed() == tiny + 100);
+  config.model.preset = "base";
+  CHECK(needed() > tiny + 300);
+}
 
 TEST_CASE("each mistake in starling.yaml is named with file, line, key and what would be right") {
   for (const auto& row : mistakes) CHECK(error_of(row.yaml) == row.message);
@@ -247,7 +273,10 @@ TEST_CASE("a wrong variable in the environment is refused by name") {
   }
   {
     const Variable variable("STARLING_MODEL_THREADS", "0");
-    CHECK(error() == "environment: STARLING_MODEL_THREADS: must be from 1 to 256 but is 0");
+    CHECK(error() ==
+          "environment: STARLING_MODEL_THREADS: must be from 1 to 256 but is 0; this "
+          "machine has " +
+              std::to_string(core_count()) + " cores");
   }
   {
     const Variable variable("STARLING_DIR", "/somewhere");  // no key: the CLI's own

@@ -159,6 +159,25 @@ TEST_CASE_FIXTURE(Pair, "a damaged checkpoint is refused and the one before is u
   CHECK(come_together(patience_s));
 }
 
+TEST_CASE(
+    "a node that would not fit the machine or its limit is refused before it takes anything") {
+  const Folder folder;
+  const std::string directory = folder / "a";
+  found(directory, "a");
+  configure(directory, {{"model.preset", "base"}, {"limits.memory_mib", "100"}});
+  const CliResult small = starling_cli({"run", "--dir", directory});
+  CHECK(small.exit_code == 78);
+  CHECK(small.err.find("starling.yaml: limits.memory_mib: preset base needs up to ") !=
+        std::string::npos);
+  CHECK(small.err.find("the limit is 100; raise it, or lower") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(directory + "/state.db"));
+  configure(directory, {{"model.preset", "demo"}, {"model.threads", "255"}});
+  const CliResult wide = starling_cli({"run", "--dir", directory});
+  CHECK(wide.exit_code == 78);
+  CHECK(wide.err.find("model.threads: 255 is more than this machine's ") != std::string::npos);
+  CHECK(wide.err.find(" cores") != std::string::npos);
+}
+
 TEST_CASE("what is taught is answered, and evaluation tells how well the model knows a text") {
   const Folder folder;
   found(folder / "a", "anna");
