@@ -154,7 +154,7 @@ HWY_INLINE void transpose_four(const float* w, size_t, float* out, size_t out_st
 #else
 constexpr size_t transposed_columns = lanes < 8 ? 4 : 8;
 // Four terms of four or eight columns, transposed in registers.
-template <class D = hn::CappedTag<float, transposed_columns>>
+template <class D = hn::CappedTag<float, transposed_columns> >
 HWY_INLINE void transpose_four(const float* w, size_t stride, float* out, size_t out_stride) {
   const D d;
   const hn::Repartition<double, D> pairs;
@@ -341,6 +341,17 @@ void matrix_vector(const float* w, const float* x, float* y, size_t rows, size_t
 void vector_matrix_add(const float* x, const float* w, float* y, size_t rows, size_t columns) {
   const Tag d;
   size_t i = 0;
+  for (; i + 4 * lanes <= columns; i += 4 * lanes) {  // several at once: w is read by the line
+    Vector sums[4];
+    for (size_t j = 0; j < 4; ++j) sums[j] = hn::LoadU(d, y + i + j * lanes);
+    for (size_t n = 0; n < rows; ++n) {
+      const Vector value = hn::Set(d, x[n]);
+#pragma GCC unroll 4
+      for (size_t j = 0; j < 4; ++j)
+        sums[j] = hn::MulAdd(value, hn::LoadU(d, w + n * columns + i + j * lanes), sums[j]);
+    }
+    for (size_t j = 0; j < 4; ++j) hn::StoreU(sums[j], d, y + i + j * lanes);
+  }
   for (; i + lanes <= columns; i += lanes) {
     Vector sum = hn::LoadU(d, y + i);
     for (size_t n = 0; n < rows; ++n)

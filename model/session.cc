@@ -1,50 +1,113 @@
 #include "model/session.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 
+#include "hwy/aligned_allocator.h"
+#include "model/activations.h"
 #include "model/kernels.h"
+#include "model/quantised.h"
 #include "model/selector.h"
 #include "model/stream_state.h"
 
 namespace starling::model {
+namespace {
 
-// One token at a time through the same formulas as network_forward, with matrix-vector products.
+// Zero at first. Outputs of Matrix8 are written in whole blocks, hence the room.
+class Row {
+ public:
+  explicit Row(size_t count) : values_(hwy::AllocateAligned<float>(padded_rows(count))) {
+    std::fill_n(values_.get(), padded_rows(count), 0.0f);
+  }
+  float* data() const { return values_.get(); }
+
+ private:
+  hwy::AlignedFreeUniquePtr<float[]> values_;
+};
+
+}  // namespace
+
+// One token at a time through the same formulas as network_forward, with matrix-vector products in
+// fp32 from a snapshot or in 8 bits from its quantised form: one of the two is there.
 struct Session::Parts {
   std::shared_ptr<const Snapshot> snapshot;
+  std::shared_ptr<const Quantised> quantised;
+  Shape shape;
   Layout layout;
   StreamState<float> state;
-  std::vector<float> x, normed, upz, h, mixed, vg, hidden, p, logits;
+  Row x, normed, upz, h, mixed, vg, hidden, logits;
+  std::vector<int8_t> x8;
+  std::vector<float> p;
   std::vector<float> scales;  // (layers, regions) of the current chunk
+  float keep;                 // of the slow means
 
-  explicit Parts(std::shared_ptr<const Snapshot> served)
-      : snapshot(std::move(served)), layout(snapshot->shape), state(snapshot->shape) {
-    const Shape& shape = snapshot->shape;
-    assert(snapshot->parameters.size() == parameter_count(shape));
-    const size_t D = shape.width, E = shape.channels, m = shape.mlp_width / shape.regions;
-    x.resize(D), normed.resize(D), upz.resize(3 * E), h.resize(E), mixed.resize(E);
-    vg.resize(2 * m), hidden.resize(m), p.resize(shape.regions), logits.resize(vocabulary);
-    scales.resize(size_t{shape.layers} * shape.regions);
+  Parts(const Shape& served, std::shared_ptr<const Snapshot> exact,
+        std::shared_ptr<const Quantised> rounded)
+      : snapshot(std::move(exact)),
+        quantised(std::move(rounded)),
+        shape(served),
+        layout(shape),
+        state(shape),
+        x(shape.width),
+        normed(shape.width),
+        upz(3 * size_t{shape.channels}),
+        h(shape.channels),
+        mixed(shape.channels),
+        vg(2 * widest_region(shape)),
+        hidden(widest_region(shape)),
+        logits(vocabulary),
+        x8(padded_columns(std::max<size_t>({shape.width, shape.channels, widest_region(shape)}))),
+        p(shape.regions),
+        scales(size_t{shape.layers} * shape.regions),
+        keep(static_cast<float>(slow_keep(shape))) {}
+
+  LayerView<const float> layer(size_t index) const {
+    return snapshot ? layout.layer(snapshot->parameters.data(), index) : quantised->layer(index);
+  }
+  const float* embedding() const {
+    return snapshot ? layout.embedding(snapshot->parameters.data()) : quantised->embedding();
+  }
+  const float* final_norm() const {
+    return snapshot ? layout.final_norm(snapshot->parameters.data()) : quantised->final_norm();
   }
 
+  void norm(const float* gain);
+  void multiply(const Matrix8& w, const Row& from, float* to, bool add);
   void mix(const LayerView<const float>& layer, size_t index);
   void choose_regions(const LayerView<const float>& layer, size_t index);
   void think(const LayerView<const float>& layer, size_t index);
+  void think_exactly(const LayerView<const float>& layer, size_t index);
+  void think_in_8(size_t index);
+  void gate_in_8(const Matrix8& w1, const Matrix8& w2, float scale);
+  void predict();
 };
 
-void Session::Parts::mix(const LayerView<const float>& layer, size_t index) {
-  const size_t D = snapshot->shape.width, E = snapshot->shape.channels;
+void Session::Parts::norm(const float* gain) {
   float inverse = 0;
-  kernels::norm_forward(x.data(), layer.norm1, normed.data(), &inverse, 1, D);
-  kernels::matrix_vector(layer.wupz, normed.data(), upz.data(), layer.gates * E, D);
+  kernels::norm_forward(x.data(), gain, normed.data(), &inverse, 1, shape.width);
+}
+
+void Session::Parts::multiply(const Matrix8& w, const Row& from, float* to, bool add) {
+  const float scale = kernels::round_to_8(from.data(), w.columns(), x8.data());
+  kernels::matrix_vector_8(w, x8.data(), scale, to, add);
+}
+
+void Session::Parts::mix(const LayerView<const float>& layer, size_t index) {
+  const size_t D = shape.width, E = shape.channels;
+  norm(layer.norm1);
+  if (quantised)
+    multiply(quantised->matrices(index).upz, normed, upz.data(), false);
+  else
+    kernels::matrix_vector(layer.wupz, normed.data(), upz.data(), layer.gates * E, D);
   kernels::scan_forward(upz.data(), {layer.fb, layer.cw, layer.cb}, state.scan(index), h.data(),
                         mixed.data(), {.length = 1, .channels = E});
+  if (quantised) return multiply(quantised->matrices(index).wo, mixed, x.data(), true);
   kernels::matrix_vector(layer.wo, mixed.data(), normed.data(), D, E);
   kernels::add(normed.data(), x.data(), D);
 }
 
 void Session::Parts::choose_regions(const LayerView<const float>& layer, size_t index) {
-  const Shape& shape = snapshot->shape;
   const float* slow = state.slow(index);
   const bool by_token = shape.selection == Selection::token;
   const float* decisive = by_token ? normed.data() : state.contrast(index);
@@ -57,24 +120,57 @@ void Session::Parts::choose_regions(const LayerView<const float>& layer, size_t 
 }
 
 void Session::Parts::think(const LayerView<const float>& layer, size_t index) {
-  const Shape& shape = snapshot->shape;
-  const size_t D = shape.width, m = layer.region_width;
-  float inverse = 0;
-  kernels::norm_forward(x.data(), layer.norm2, normed.data(), &inverse, 1, D);
+  norm(layer.norm2);
   if (state.chunk_position == 0) choose_regions(layer, index);
+  if (shape.selection == Selection::context)
+    kernels::slow_mean(normed.data(), keep, state.slow(index), 1, shape.width);
+  if (quantised)
+    think_in_8(index);
+  else
+    think_exactly(layer, index);
+}
+
+void Session::Parts::think_exactly(const LayerView<const float>& layer, size_t index) {
+  const size_t D = shape.width, m = layer.region_width;
   for (uint32_t r = 0; r < shape.regions; ++r) {
     if ((state.chosen(index) >> r & 1) == 0) continue;
     kernels::matrix_vector(layer.w1(r), normed.data(), vg.data(), 2 * m, D);
     kernels::gated_forward(vg.data(), scales[index * shape.regions + r], hidden.data(), 1, m);
     kernels::vector_matrix_add(hidden.data(), layer.w2(r), x.data(), m, D);
   }
-  if (shape.selection == Selection::context)
-    kernels::slow_mean(normed.data(), static_cast<float>(slow_keep(shape)), state.slow(index), 1,
-                       D);
 }
 
-Session::Session(std::shared_ptr<const Snapshot> snapshot)
-    : parts_(std::make_unique<Parts>(std::move(snapshot))) {}
+void Session::Parts::think_in_8(size_t index) {
+  const QuantisedLayer& matrices = quantised->matrices(index);
+  const uint32_t awake = awake_count(shape);
+  if (awake > 0) gate_in_8(matrices.awake_w1, matrices.awake_w2, 1);
+  for (uint32_t r = awake; r < shape.regions; ++r)
+    if ((state.chosen(index) >> r & 1) != 0)
+      gate_in_8(matrices.selected_w1[r - awake], matrices.selected_w2[r - awake],
+                scales[index * shape.regions + r]);
+}
+
+void Session::Parts::gate_in_8(const Matrix8& w1, const Matrix8& w2, float scale) {
+  multiply(w1, normed, vg.data(), false);
+  kernels::gated_forward(vg.data(), scale, hidden.data(), 1, w2.columns());
+  multiply(w2, hidden, x.data(), true);
+}
+
+void Session::Parts::predict() {
+  norm(final_norm());
+  if (quantised) return multiply(quantised->head(), normed, logits.data(), false);
+  kernels::matrix_vector(embedding(), normed.data(), logits.data(), vocabulary, shape.width);
+}
+
+Session::Session(std::shared_ptr<const Snapshot> snapshot) {
+  assert(snapshot->parameters.size() == parameter_count(snapshot->shape));
+  const Shape shape = snapshot->shape;
+  parts_ = std::make_unique<Parts>(shape, std::move(snapshot), nullptr);
+}
+Session::Session(std::shared_ptr<const Quantised> quantised) {
+  const Shape shape = quantised->shape();
+  parts_ = std::make_unique<Parts>(shape, nullptr, std::move(quantised));
+}
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
@@ -82,25 +178,20 @@ Session& Session::operator=(Session&&) noexcept = default;
 std::span<const float> Session::feed(uint16_t symbol) {
   assert(symbol < vocabulary);
   Parts& parts = *parts_;
-  const Shape& shape = parts.snapshot->shape;
-  const float* parameters = parts.snapshot->parameters.data();
+  const Shape& shape = parts.shape;
   const size_t D = shape.width;
   const float scale = std::sqrt(static_cast<float>(shape.width));
-  const float* embedding = parts.layout.embedding(parameters);
-  for (size_t i = 0; i < D; ++i) parts.x[i] = scale * embedding[symbol * D + i];
+  const float* row = parts.embedding() + symbol * D;
+  for (size_t i = 0; i < D; ++i) parts.x.data()[i] = scale * row[i];
   for (uint32_t index = 0; index < shape.layers; ++index) {
-    const auto layer = parts.layout.layer(parameters, index);
+    const auto layer = parts.layer(index);
     parts.mix(layer, index);
     parts.think(layer, index);
   }
-  const auto keep = static_cast<float>(slow_keep(shape));
-  parts.state.slow_weight = keep * parts.state.slow_weight + (1 - keep);
+  parts.state.slow_weight = parts.keep * parts.state.slow_weight + (1 - parts.keep);
   parts.state.chunk_position = (parts.state.chunk_position + 1) % choice_length(shape);
-  float inverse = 0;
-  kernels::norm_forward(parts.x.data(), parts.layout.final_norm(parameters), parts.normed.data(),
-                        &inverse, 1, D);
-  kernels::matrix_vector(embedding, parts.normed.data(), parts.logits.data(), vocabulary, D);
-  return parts.logits;
+  parts.predict();
+  return {parts.logits.data(), vocabulary};
 }
 
 uint64_t Session::state_bytes() const {

@@ -10,9 +10,12 @@
 
 namespace starling::model {
 
+class Quantised;
+
 class Session {
  public:
-  explicit Session(std::shared_ptr<const Snapshot> snapshot);
+  explicit Session(std::shared_ptr<const Snapshot> snapshot);    // fp32
+  explicit Session(std::shared_ptr<const Quantised> quantised);  // 8-bit weights, see quantised.h
   ~Session();
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;

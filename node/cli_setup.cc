@@ -3,6 +3,7 @@
 #include <ctime>
 #include <iostream>
 
+#include "model/kernels.h"
 #include "node/cli_verbs.h"
 #include "node/footprint.h"
 #include "node/table.h"
@@ -133,13 +134,15 @@ ExitCode config_check_verb(Cli& cli, const std::string& file) {
 std::string version_line() {
   return "starling " + version() + " (commit " + commit() + ", protocol " +
          std::to_string(swarm::protocol_version_min) + " to " +
-         std::to_string(swarm::protocol_version_max) + ")";
+         std::to_string(swarm::protocol_version_max) + ", " + std::string(model::kernels::isa()) +
+         ")";
 }
 
 ExitCode version_verb(Cli& cli) {
   if (cli.options.is_json) {
     print_json(cli, {{"version", version()},
                      {"commit", commit()},
+                     {"isa", model::kernels::isa()},
                      {"protocol_min", swarm::protocol_version_min},
                      {"protocol_max", swarm::protocol_version_max}});
   } else {

@@ -58,8 +58,9 @@ struct Config {
   } swarm;
   struct Serve {
     uint32_t answer_bytes_max = 4096;
-    uint32_t requests_max = 4;  // at once
-    double personal_share = 1;  // of what was learned here and not yet sent, in answers
+    uint32_t requests_max = 4;     // at once
+    double personal_share = 1;     // of what was learned here and not yet sent, in answers
+    std::string weights = "int8";  // of sessions: int8, or fp32
     friend bool operator==(const Serve&, const Serve&) = default;
   } serve;
   struct Limits {

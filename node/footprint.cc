@@ -33,10 +33,13 @@ std::vector<MemoryPart> memory_parts(const model::Shape& shape, const Config& co
   const uint64_t vector_bytes = model::parameter_count(shape) * sizeof(float);
   const uint64_t learning = model::Trainer::memory_bytes(shape, trainer_options(config),
                                                          config.learn.rows, config.learn.length);
+  // In 8 bits, with the small tensors in fp32, at most half as much again.
+  const uint64_t copy_bytes =
+      vector_bytes + (config.serve.weights == "int8" ? vector_bytes / 2 : 0);
   return {{"learning", learning},
           {"the swarm's sum, what is unsent, a delta in the making", 3 * vector_bytes},
           // The published copy, and the next one while an answer still reads the last.
-          {"answering", 2 * vector_bytes},
+          {"answering", 2 * copy_bytes},
           {"samples", config.learn.memory_mib * mib},
           {"program and links", process_bytes}};
 }

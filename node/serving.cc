@@ -2,9 +2,19 @@
 
 namespace starling::node {
 
-void answer(std::shared_ptr<const model::Snapshot> snapshot, const AskOptions& options,
+model::Session Sessions::begin(std::shared_ptr<const model::Snapshot> snapshot) {
+  if (!in_8_) return model::Session(std::move(snapshot));
+  std::lock_guard lock(mutex_);
+  if (source_.lock() != snapshot) {
+    quantised_ = nullptr;  // freed before the next is made, unless an answer still reads it
+    quantised_ = std::make_shared<const model::Quantised>(*snapshot);
+    source_ = snapshot;
+  }
+  return model::Session(quantised_);
+}
+
+void answer(model::Session session, const AskOptions& options,
             const std::function<bool(const std::string&)>& on_bytes) {
-  model::Session session(std::move(snapshot));
   Rng rng(options.seed);
   std::span<const float> logits = session.feed('\n');
   for (const char byte : options.prompt) logits = session.feed(static_cast<uint8_t>(byte));

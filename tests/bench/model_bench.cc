@@ -1,9 +1,9 @@
 // model_bench [--preset SHAPE] [--length T] [--threads N] [--seconds S] [--rows B] [--json]
-// [--cpu-time] Tokens a second in training and in generation, operations a second against the
-// core's own peak, bytes held. Training is the whole step: forward, backward, clipping and
-// optimiser, on 2048 tokens a step unless --rows says otherwise. With --cpu-time a second is one of
-// the processor's, for a machine that has other work to do. A shape is a preset or such a text as
-// "tiny,regions=32,selection=token" (model/shape.h).
+// [--cpu-time] [--weights int8|fp32] Tokens a second in training and in generation, operations a
+// second against the core's own peak, bytes held. Training is the whole step: forward, backward,
+// clipping and optimiser, on 2048 tokens a step unless --rows says otherwise. With --cpu-time a
+// second is one of the processor's, for a machine that has other work to do. A shape is a preset or
+// such a text as "tiny,regions=32,selection=token" (model/shape.h).
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -18,6 +18,7 @@
 
 #include "model/kernels.h"
 #include "model/parameters.h"
+#include "model/quantised.h"
 #include "model/session.h"
 #include "model/trainer.h"
 #include "tests/bench/fma_peak.h"
@@ -35,12 +36,14 @@ struct Options {
   uint32_t rows = 0;
   bool json = false;
   bool cpu_time = false;
+  bool in_8 = true;  // weights of generation
 };
 
 struct Figures {
   double train_tokens_per_second = 0;
   double train_gflops = 0;
   double generate_tokens_per_second = 0;
+  double generate_fp32_tokens_per_second = 0;
   double peak_gflops = 0;
   double active_fraction = 0;
   uint64_t train_bytes = 0;
@@ -79,6 +82,11 @@ std::optional<Options> read_options(int count, char** words) {
     const std::string_view value = words[++i];
     if (word == "--preset") {
       options.preset = value;
+      continue;
+    }
+    if (word == "--weights") {
+      if (value != "int8" && value != "fp32") return std::nullopt;
+      options.in_8 = value == "int8";
       continue;
     }
     uint32_t* number = word == "--length"    ? &options.length
@@ -151,39 +159,53 @@ bool measure_training(const Options& options, const model::Shape& shape, Figures
   return true;
 }
 
-void measure_generation(const Options& options, const model::Shape& shape, Figures& figures) {
-  model::Session session(
-      std::make_shared<const model::Snapshot>(model::Snapshot{shape, model::genesis(shape, 1), 0}));
+double generate(const Options& options, model::Session& session) {
   Rng rng(1);
   uint16_t symbol = 'a';
   uint64_t tokens = 0;
   const Stopwatch watch(options);
   while (watch.seconds() < options.seconds) {
-    symbol = model::sample(session.feed(symbol), {}, rng);
-    ++tokens;
+    for (int i = 0; i < 16; ++i) symbol = model::sample(session.feed(symbol), {}, rng);
+    tokens += 16;
   }
-  figures.generate_tokens_per_second = static_cast<double>(tokens) / watch.seconds();
-  figures.state_bytes = session.state_bytes();
+  return static_cast<double>(tokens) / watch.seconds();
+}
+
+void measure_generation(const Options& options, const model::Shape& shape, Figures& figures) {
+  const auto snapshot =
+      std::make_shared<const model::Snapshot>(model::Snapshot{shape, model::genesis(shape, 1), 0});
+  model::Session exact(snapshot);
+  figures.generate_fp32_tokens_per_second = generate(options, exact);
+  figures.generate_tokens_per_second = figures.generate_fp32_tokens_per_second;
+  figures.state_bytes = exact.state_bytes();
+  if (!options.in_8) return;
+  model::Session rounded(std::make_shared<const model::Quantised>(*snapshot));
+  figures.generate_tokens_per_second = generate(options, rounded);
+  figures.state_bytes = rounded.state_bytes();
 }
 
 void print(const Options& options, const model::Shape& shape, const Figures& figures) {
   const char* form =
       options.json
           ? "{\"preset\":\"%s\",\"parameters\":%llu,\"active_fraction\":%.3f,\"length\":%u,"
-            "\"threads\":%u,"
-            "\"isa\":\"%s\",\"train_tokens_per_second\":%.1f,\"generate_tokens_per_second\":%.1f,"
-            "\"train_gflops\":%.2f,\"peak_gflops\":%.2f,\"train_bytes\":%llu,\"state_bytes\":%llu}"
-            "\n"
-          : "preset %s, %llu parameters, %.3f of the MLP active, length %u, threads %u, %s\n"
-            "training   %.1f tokens/s\ngeneration %.1f tokens/s\ntraining   %.2f GFLOP/s of %.2f\n"
+            "\"threads\":%u,\"isa\":\"%s\",\"weights\":\"%s\",\"train_tokens_per_second\":%.1f,"
+            "\"generate_tokens_per_second\":%.1f,\"generate_fp32_tokens_per_second\":%.1f,"
+            "\"train_gflops\":%.2f,\"peak_gflops\":%.2f,\"train_share_of_peak\":%.3f,"
+            "\"train_bytes\":%llu,\"state_bytes\":%llu}\n"
+          : "preset %s, %llu parameters, %.3f of the MLP active, length %u, threads %u, %s, %s "
+            "weights\ntraining   %.1f tokens/s\ngeneration %.1f tokens/s (fp32: %.1f)\n"
+            "training   %.2f GFLOP/s of %.2f, a share of %.3f\n"
             "memory     %llu bytes to train, %llu bytes of state a session\n";
   const std::string isa(model::kernels::isa());
-  std::printf(
-      form, options.preset.c_str(), static_cast<unsigned long long>(model::parameter_count(shape)),
-      figures.active_fraction, options.length, options.threads, isa.c_str(),
-      figures.train_tokens_per_second, figures.generate_tokens_per_second, figures.train_gflops,
-      figures.peak_gflops, static_cast<unsigned long long>(figures.train_bytes),
-      static_cast<unsigned long long>(figures.state_bytes));
+  std::printf(form, options.preset.c_str(),
+              static_cast<unsigned long long>(model::parameter_count(shape)),
+              figures.active_fraction, options.length, options.threads, isa.c_str(),
+              options.in_8 ? "int8" : "fp32", figures.train_tokens_per_second,
+              figures.generate_tokens_per_second, figures.generate_fp32_tokens_per_second,
+              figures.train_gflops, figures.peak_gflops,
+              figures.train_gflops / figures.peak_gflops / options.threads,
+              static_cast<unsigned long long>(figures.train_bytes),
+              static_cast<unsigned long long>(figures.state_bytes));
 }
 
 int run(int count, char** words) {
@@ -191,7 +213,8 @@ int run(int count, char** words) {
   if (!options) {
     std::fprintf(stderr,
                  "model_bench: unknown option or value; model_bench [--preset SHAPE] [--length T] "
-                 "[--threads N] [--seconds S] [--rows B] [--json] [--cpu-time]\n");
+                 "[--threads N] [--seconds S] [--rows B] [--json] [--cpu-time] "
+                 "[--weights int8|fp32]\n");
     return 64;
   }
   const auto shape = model::shape_from(options->preset);

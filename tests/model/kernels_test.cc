@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "hwy/targets.h"
+#include "model/dot8.h"
 
 #include "tests/model/example.h"
 
@@ -95,6 +96,49 @@ TEST_CASE("matrix-vector products equal the naive ones") {
         CHECK(distance(fast_row, slow_row) < near);
       }
   });
+}
+
+TEST_CASE(
+    "8-bit products equal the naive ones, whose integers are exact, and come near those in fp32") {
+  with_every_isa([] {
+    Rng rng(12);
+    for (const size_t rows : {1, 16, 33, 70})
+      for (const size_t columns : {1, 4, 45, 128}) {
+        const auto w = example::numbers<float>(rng, rows * columns);
+        const auto x = example::numbers<float>(rng, columns);
+        Matrix8 matrix(rows, columns);
+        for (size_t n = 0; n < rows; ++n) matrix.set_row(n, w.data() + n * columns, 1);
+        std::vector<int8_t> x8(padded_columns(columns));
+        const float scale = kernels::round_to_8(x.data(), columns, x8.data());
+        CHECK(*std::max_element(x8.begin(), x8.end()) <= 127);
+        CHECK(*std::min_element(x8.begin(), x8.end()) >= -127);
+        const auto start = example::numbers<float>(rng, padded_rows(rows));
+        for (const bool add : {false, true}) {
+          auto fast = start, slow = start;
+          kernels::matrix_vector_8(matrix, x8.data(), scale, fast.data(), add);
+          reference::matrix_vector_8(matrix, x8.data(), scale, slow.data(), add);
+          CHECK(distance(fast, slow) < 1e-6);
+        }
+        std::vector<float> rounded(padded_rows(rows)), exact(rows);
+        kernels::matrix_vector_8(matrix, x8.data(), scale, rounded.data(), false);
+        rounded.resize(rows);
+        reference::multiply_nt(w.data(), x.data(), exact.data(), {rows, 1, columns}, false);
+        // Each factor is off by at most half a step of 1/127, of values up to 1.
+        for (size_t n = 0; n < rows; ++n)
+          CHECK(std::abs(rounded[n] - exact[n]) <= static_cast<float>(columns) / 120);
+      }
+  });
+}
+
+TEST_CASE("the products of nothing are nothing in 8 bits too") {
+  const std::vector<float> zeros(20);
+  Matrix8 matrix(1, 20);
+  matrix.set_row(0, zeros.data(), 1);
+  std::vector<int8_t> x8(padded_columns(20), 1);
+  CHECK(kernels::round_to_8(zeros.data(), 20, x8.data()) == 0);
+  std::vector<float> y(padded_rows(1), 1.0f);
+  kernels::matrix_vector_8(matrix, x8.data(), 1, y.data(), false);
+  CHECK(y[0] == 0);
 }
 
 TEST_CASE("norms equal the naive ones") {

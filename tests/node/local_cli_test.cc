@@ -400,11 +400,11 @@ TEST_CASE(
   for (const char* verb : {"top", "doctor", "export", "import"}) CHECK(starling({verb}).code == 2);
 }
 
-TEST_CASE("version says version, commit and protocol") {
+TEST_CASE("version says version, commit, instruction set and protocol") {
   CHECK(starling({"--version"}).out == starling({"version"}).out);
   CHECK(starling({"version"}).out.starts_with("starling 0."));
   const Json json = json_of(starling({"version", "--json"}));
-  CHECK(keys_of(json) == "version commit protocol_min protocol_max");
+  CHECK(keys_of(json) == "version commit isa protocol_min protocol_max");
   CHECK_FALSE(json["commit"].get<std::string>().empty());
 }
 
