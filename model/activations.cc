@@ -51,6 +51,7 @@ void divide(const Shape& shape, Window window, Keep keep, Divider<R>& divider,
                              : out.layers.front());
   out.out = keep == Keep::everything ? divider.take(N * D) : out.layers.front().x;
   out.inverse_final = divider.take(N);
+  out.zeros = divider.take(4 * E);
   out.normed = divider.take(N * D);
   out.mixed = divider.take(N * E);
   out.gather = divider.take(N * D);
@@ -85,6 +86,7 @@ Activations<R>::Activations(const Shape& shape, Window largest, Keep what)
   for (size_t layer = 0; layer < layers.size(); ++layer)
     layers[layer].chosen = chosen_.data() + layer * room;
   segments.reserve(room);
+  runs.reserve(largest.rows + largest.starts);
 }
 
 template <Real R>
@@ -92,8 +94,10 @@ uint64_t Activations<R>::bytes(const Shape& shape, Window largest, Keep what) {
   Activations<R> nothing(shape, {.rows = 0, .length = 0}, what);
   Divider<R> count(nullptr);
   divide(shape, largest, what, count, nothing);
-  return count.taken() * sizeof(R) + uint64_t{segments_max(shape, largest)} *
-                                         (shape.layers * sizeof(uint64_t) + sizeof(Segment));
+  return count.taken() * sizeof(R) +
+         uint64_t{segments_max(shape, largest)} *
+             (shape.layers * sizeof(uint64_t) + sizeof(Segment)) +
+         (uint64_t{largest.rows} + largest.starts) * sizeof(Run);
 }
 
 template class Activations<float>;

@@ -15,7 +15,17 @@ struct Segment {
   uint32_t first;  // position in the batch: row * length + t
   uint32_t length;
   bool begins;         // a choice is made at its first token
+  bool starts;         // a sequence starts at its first token: nothing before it is remembered
   double slow_weight;  // of the row's slow means before its first token
+};
+
+// Positions of one row without a start of a sequence but at the first of them.
+struct Run {
+  uint32_t row;
+  uint32_t first;
+  uint32_t length;
+  bool starts;    // otherwise it carries on, which only the first run of a row can
+  bool is_first;  // of its row
 };
 
 template <Real R>
@@ -37,6 +47,7 @@ struct LayerActivations {
 struct Window {
   uint32_t rows;
   uint32_t length;
+  uint32_t starts = 0;  // of sequences inside the window: room for them
   uint32_t positions() const { return rows * length; }
   friend bool operator==(const Window&, const Window&) = default;
 };
@@ -52,11 +63,13 @@ class Activations {
   Window window_max;
   Keep keep;
   std::vector<Segment> segments;  // of the window in flight
+  std::vector<Run> runs;
   std::vector<LayerActivations<R>> layers;
   R* out;            // (N, D) residual stream after the last layer
   R* inverse_final;  // (N)
 
   // Scratch. Live ranges: forward and backward of one block.
+  R* zeros;     // (4E) the state before a sequence
   R* normed;    // (N, D)
   R* mixed;     // (N, E) y, the scan's gated output
   R* dmixed;    // (N, E)
@@ -83,7 +96,7 @@ inline constexpr uint32_t head_rows = 256;  // positions whose logits are in mem
 
 inline uint32_t segments_max(const Shape& shape, Window window) {
   if (shape.selection == Selection::token) return window.positions();
-  return window.rows * (window.length / shape.chunk + 2);
+  return window.rows * (window.length / shape.chunk + 2) + window.starts;
 }
 // Hidden units of the always awake regions together, or of one region.
 inline size_t widest_region(const Shape& shape) {

@@ -15,25 +15,65 @@ R input_scale(const Shape& shape) {
   return std::sqrt(static_cast<R>(shape.width));
 }
 
-// Cuts each row where a choice is due, and moves what all layers share of the states.
+bool starts_at(std::span<const uint8_t> starts, size_t position) {
+  return !starts.empty() && starts[position] != 0;
+}
+
+// Cuts each row where a sequence starts.
 template <Real R>
-void cut_segments(const Shape& shape, Window window, std::span<StreamState<R>> states,
-                  std::vector<Segment>& segments) {
-  segments.clear();
+void cut_runs(Window window, std::span<const uint8_t> starts, Activations<R>& activations) {
+  activations.runs.clear();
+  for (uint32_t row = 0; row < window.rows; ++row)
+    for (uint32_t t = 0; t < window.length;) {
+      const uint32_t first = row * window.length + t;
+      uint32_t length = 1;
+      while (t + length < window.length && !starts_at(starts, first + length)) ++length;
+      activations.runs.push_back({row, first, length, starts_at(starts, first), t == 0});
+      t += length;
+    }
+}
+
+// Cuts each run where a choice is due, and moves what all layers share of the states.
+template <Real R>
+void cut_segments(const Shape& shape, std::span<StreamState<R>> states,
+                  Activations<R>& activations) {
+  activations.segments.clear();
   const R keep = static_cast<R>(slow_keep(shape));
   const uint32_t chunk = choice_length(shape);
-  for (uint32_t row = 0; row < window.rows; ++row) {
-    StreamState<R>& state = states[row];
-    for (uint32_t t = 0; t < window.length;) {
-      const uint32_t length = std::min(window.length - t, chunk - state.chunk_position);
-      segments.push_back({row, row * window.length + t, length, state.chunk_position == 0,
-                          static_cast<double>(state.slow_weight)});
+  for (const Run& run : activations.runs) {
+    StreamState<R>& state = states[run.row];
+    if (run.starts) state.slow_weight = 0, state.chunk_position = 0;
+    for (uint32_t t = 0; t < run.length;) {
+      const uint32_t length = std::min(run.length - t, chunk - state.chunk_position);
+      activations.segments.push_back({run.row, run.first + t, length, state.chunk_position == 0,
+                                      run.starts && t == 0,
+                                      static_cast<double>(state.slow_weight)});
       for (uint32_t i = 0; i < length; ++i)
         state.slow_weight = keep * state.slow_weight + (R(1) - keep);
       state.chunk_position = (state.chunk_position + length) % chunk;
       t += length;
     }
   }
+}
+
+// The symbols' embeddings and the given vectors.
+template <Real R>
+void read_inputs(const Shape& shape, const R* parameters, std::span<const uint16_t> symbols,
+                 std::span<const R> vectors, R* x) {
+  const size_t D = shape.width;
+  const R scale = input_scale<R>(shape);
+  const R* vector = vectors.data();
+  for (size_t n = 0; n < symbols.size(); ++n) {
+    if (symbols[n] == symbol_given) {
+      assert(vector + D <= vectors.data() + vectors.size());
+      std::copy_n(vector, D, x + n * D);
+      vector += D;
+      continue;
+    }
+    const R* from = Layout(shape).embedding(parameters) + symbols[n] * D;
+    for (size_t i = 0; i < D; ++i) x[n * D + i] = scale * from[i];
+  }
+  assert(vector == vectors.data() + vectors.size());
 }
 
 // Final norm of the positions' rows into activations.head.
@@ -52,19 +92,15 @@ void gather_head(const Shape& shape, const R* parameters, std::span<const uint32
 template <Real R>
 void network_forward(const Shape& shape, const R* parameters, std::span<const uint16_t> symbols,
                      Window window, std::span<StreamState<R>> states, const Routing& routing,
-                     Activations<R>& activations) {
+                     Activations<R>& activations, const Given<R>& given) {
   assert(window.positions() <= activations.window_max.positions());
   assert(window.rows <= activations.window_max.rows);
   assert(symbols.size() == window.positions() && states.size() == window.rows);
   const Layout layout(shape);
-  const size_t D = shape.width;
-  const R scale = input_scale<R>(shape);
-  R* x = activations.layers.front().x;
-  for (size_t n = 0; n < symbols.size(); ++n) {
-    const R* from = layout.embedding(parameters) + symbols[n] * D;
-    for (size_t i = 0; i < D; ++i) x[n * D + i] = scale * from[i];
-  }
-  cut_segments(shape, window, states, activations.segments);
+  assert(given.starts.empty() || given.starts.size() == window.positions());
+  read_inputs(shape, parameters, symbols, given.vectors, activations.layers.front().x);
+  cut_runs(window, given.starts, activations);
+  cut_segments(shape, states, activations);
   assert(activations.segments.size() <= segments_max(shape, activations.window_max));
   for (uint32_t layer = 0; layer < shape.layers; ++layer) {
     const auto weights = layout.layer(parameters, layer);
@@ -110,7 +146,7 @@ double loss_backward(const Shape& shape, const R* parameters, Window window,
 
 template <Real R>
 void network_backward(const Shape& shape, const R* parameters, std::span<const uint16_t> symbols,
-                      Window window, R* dparameters, Activations<R>& activations) {
+                      Window window, R* dparameters, Activations<R>& activations, R* dvectors) {
   assert(activations.keep == Keep::everything);
   const Layout layout(shape);
   const size_t D = shape.width;
@@ -121,14 +157,19 @@ void network_backward(const Shape& shape, const R* parameters, std::span<const u
     recurrence_backward(weights, gradient, window, shape.channels, layer, activations);
   }
   for (size_t n = 0; n < symbols.size(); ++n)
-    kernels::scale_add(input_scale<R>(shape), activations.dx + n * D,
-                       layout.embedding(dparameters) + symbols[n] * D, D);
+    if (symbols[n] != symbol_given)
+      kernels::scale_add(input_scale<R>(shape), activations.dx + n * D,
+                         layout.embedding(dparameters) + symbols[n] * D, D);
+    else if (dvectors != nullptr)
+      dvectors = std::copy_n(activations.dx + n * D, D, dvectors);
 }
 
 template void network_forward(const Shape&, const float*, std::span<const uint16_t>, Window,
-                              std::span<StreamState<float>>, const Routing&, Activations<float>&);
+                              std::span<StreamState<float>>, const Routing&, Activations<float>&,
+                              const Given<float>&);
 template void network_forward(const Shape&, const double*, std::span<const uint16_t>, Window,
-                              std::span<StreamState<double>>, const Routing&, Activations<double>&);
+                              std::span<StreamState<double>>, const Routing&, Activations<double>&,
+                              const Given<double>&);
 template void head_forward(const Shape&, const float*, std::span<const uint32_t>,
                            Activations<float>&);
 template void head_forward(const Shape&, const double*, std::span<const uint32_t>,
@@ -138,8 +179,8 @@ template double loss_backward(const Shape&, const float*, Window, const Predicti
 template double loss_backward(const Shape&, const double*, Window, const Predictions<double>&,
                               double*, Activations<double>&);
 template void network_backward(const Shape&, const float*, std::span<const uint16_t>, Window,
-                               float*, Activations<float>&);
+                               float*, Activations<float>&, float*);
 template void network_backward(const Shape&, const double*, std::span<const uint16_t>, Window,
-                               double*, Activations<double>&);
+                               double*, Activations<double>&, double*);
 
 }  // namespace starling::model

@@ -32,17 +32,19 @@ void recurrence_forward(const LayerView<const R>& weights, Window window, size_t
                         size_t layer, std::span<StreamState<R>> states,
                         Activations<R>& activations) {
   const LayerActivations<R>& kept = activations.layers[layer];
-  const size_t N = window.positions(), T = window.length, D = weights.width, E = channels;
+  const size_t N = window.positions(), D = weights.width, E = channels;
   kernels::norm_forward(kept.x, weights.norm1, activations.normed, kept.inverse1, N, D);
   kernels::multiply_nt(activations.normed, weights.wupz, kept.upz,
                        {.rows = N, .columns = weights.gates * E, .depth = D}, false);
   if (weights.gates == 2) spread_gates(kept.upz, N, E);
-  for (size_t row = 0; row < window.rows; ++row) {
-    R* state = states[row].scan(layer);
-    std::copy_n(state, 4 * E, kept.state + row * 4 * E);
-    kernels::scan_forward(kept.upz + row * T * 3 * E, {weights.fb, weights.cw, weights.cb}, state,
-                          kept.h + row * T * E, activations.mixed + row * T * E,
-                          {.length = T, .channels = E});
+  for (const Run& run : activations.runs) {
+    R* state = states[run.row].scan(layer);
+    if (run.starts) std::fill_n(state, 4 * E, R(0));
+    if (run.is_first) std::copy_n(state, 4 * E, kept.state + run.row * 4 * E);
+    const size_t at = run.first * E;
+    kernels::scan_forward(kept.upz + 3 * at, {weights.fb, weights.cw, weights.cb}, state,
+                          kept.h + at, activations.mixed + at,
+                          {.length = run.length, .channels = E});
   }
   if (kept.middle != kept.x) std::copy_n(kept.x, N * D, kept.middle);
   kernels::multiply_nt(activations.mixed, weights.wo, kept.middle,
@@ -54,16 +56,17 @@ void recurrence_backward(const LayerView<const R>& weights, const LayerView<R>& 
                          Window window, size_t channels, size_t layer,
                          Activations<R>& activations) {
   const LayerActivations<R>& kept = activations.layers[layer];
-  const size_t N = window.positions(), T = window.length, D = weights.width, E = channels;
+  const size_t N = window.positions(), D = weights.width, E = channels;
   kernels::multiply_nn(activations.dx, weights.wo, activations.dmixed,
                        {.rows = N, .columns = E, .depth = D}, false);
-  for (size_t row = 0; row < window.rows; ++row) {
-    const size_t at = row * T * E;
+  for (const Run& run : activations.runs) {
+    const size_t at = run.first * E;
+    const R* before = run.is_first ? kept.state + run.row * 4 * E : activations.zeros;
     kernels::scan_backward(kept.upz + 3 * at, ScanWeights<R>{weights.fb, weights.cw, weights.cb},
-                           kept.state + row * 4 * E, kept.h + at, activations.dmixed + at,
-                           activations.dupz + 3 * at, activations.mixed + at,
+                           before, kept.h + at, activations.dmixed + at, activations.dupz + 3 * at,
+                           activations.mixed + at,
                            ScanGradients<R>{gradient.fb, gradient.cw, gradient.cb},
-                           {.length = T, .channels = E});
+                           {.length = run.length, .channels = E});
   }
   kernels::multiply_tn(activations.dx, activations.mixed, gradient.wo,
                        {.rows = D, .columns = E, .depth = N}, true);

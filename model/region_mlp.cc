@@ -100,6 +100,8 @@ const R* gathered(const Activations<R>& activations, const LayerActivations<R>& 
   return room;
 }
 
+// Also where the region is awake everywhere: a position's sum is then rounded in the same order
+// whatever else is in the window.
 template <Real R>
 void scatter_add(const Activations<R>& activations, const LayerActivations<R>& kept,
                  const Group<R>& group, const R* from, size_t width, R* rows) {
@@ -125,7 +127,7 @@ void forward_group(const Shape& shape, const Group<R>& group, const LayerActivat
                              width);
     });
   const Extent extent{.rows = n, .columns = D, .depth = width};
-  if (group.everywhere)
+  if (group.first < awake_count(shape))
     return kernels::multiply_nn(activations.hidden, group.w2, out, extent, true);
   kernels::multiply_nn(activations.hidden, group.w2, activations.gather_d, extent, false);
   scatter_add(activations, kept, group, static_cast<const R*>(activations.gather_d), D, out);
@@ -165,6 +167,10 @@ void route(const Shape& shape, const LayerView<const R>& weights, size_t layer,
   for (size_t i = 0; i < activations.segments.size(); ++i) {
     const Segment& segment = activations.segments[i];
     StreamState<R>& state = states[segment.row];
+    if (segment.starts) {
+      std::fill_n(state.slow(layer), D, R(0));
+      state.chosen(layer) = 0;
+    }
     R* p = kept.p + i * shape.regions;
     const bool is_choice = segment.begins && !routing.frozen;
     if (by_context && !routing.frozen) {
@@ -234,7 +240,7 @@ void backward_group(const Shape& shape, const Group<R>& group, const LayerView<R
       kernels::add(activations.dweights + at, to, count);
     });
   const Extent extent{.rows = n, .columns = D, .depth = 2 * width};
-  if (group.everywhere)
+  if (group.first < awake_count(shape))
     return kernels::multiply_nn(dvg, group.w1, activations.dnormed, extent, true);
   kernels::multiply_nn(dvg, group.w1, activations.gather_d, extent, false);
   scatter_add(activations, kept, group, static_cast<const R*>(activations.gather_d), D,

@@ -16,7 +16,9 @@ RowWorker::RowWorker(const Shape& shape, uint32_t regions)
 
 void RowWorker::prepare(Window window_max) {
   gradient.assign(parameter_count(shape_), 0.0f);
-  if (activations_ == nullptr || activations_->window_max != window_max) {
+  const Window held = activations_ == nullptr ? Window{0, 0} : activations_->window_max;
+  if (held.rows != window_max.rows || held.length != window_max.length ||
+      held.starts < window_max.starts) {
     activations_.reset();
     activations_ = std::make_unique<Activations<float>>(shape_, window_max, Keep::everything);
   }
@@ -37,14 +39,23 @@ bool RowWorker::run(const WorkOrder& order, uint32_t first, Window window) {
     predictions_.targets.push_back(batch.targets[start + i]);
     predictions_.weights.push_back(static_cast<float>(weight));
   }
+  const auto first_symbol = batch.symbols.begin();
+  const auto given = static_cast<size_t>(
+      std::count(first_symbol, first_symbol + static_cast<std::ptrdiff_t>(start), symbol_given));
+  const auto count = static_cast<size_t>(std::count(symbols.begin(), symbols.end(), symbol_given));
+  const Given<float> extra{
+      .vectors = std::span(batch.vectors).subspan(given * shape_.width, count * shape_.width),
+      .starts = batch.starts.empty() ? std::span<const uint8_t>()
+                                     : std::span(batch.starts).subspan(start, window.positions())};
   const Routing routing{.allowed = order.allowed, .statistics = statistics};
   const float* x = order.x.data();
   network_forward(shape_, x, symbols, window, order.rows.subspan(first, window.rows), routing,
-                  *activations_);
+                  *activations_, extra);
   count_tokens();
   loss += loss_backward(shape_, x, window, predictions_, gradient.data(), *activations_);
   if (!std::isfinite(loss)) return false;
-  network_backward(shape_, x, symbols, window, gradient.data(), *activations_);
+  network_backward(shape_, x, symbols, window, gradient.data(), *activations_,
+                   order.dvectors.data() + given * shape_.width);
   return true;
 }
 

@@ -81,6 +81,7 @@ struct Session::Parts {
   void think_in_8(size_t index);
   void gate_in_8(const Matrix8& w1, const Matrix8& w2, float scale);
   void predict();
+  std::span<const float> advance();  // from the input in x
 };
 
 void Session::Parts::norm(const float* gain) {
@@ -183,15 +184,26 @@ std::span<const float> Session::feed(uint16_t symbol) {
   const float scale = std::sqrt(static_cast<float>(shape.width));
   const float* row = parts.embedding() + symbol * D;
   for (size_t i = 0; i < D; ++i) parts.x.data()[i] = scale * row[i];
+  return parts.advance();
+}
+
+std::span<const float> Session::feed(std::span<const float> vector) {
+  Parts& parts = *parts_;
+  assert(vector.size() == parts.shape.width);
+  std::copy(vector.begin(), vector.end(), parts.x.data());
+  return parts.advance();
+}
+
+std::span<const float> Session::Parts::advance() {
   for (uint32_t index = 0; index < shape.layers; ++index) {
-    const auto layer = parts.layer(index);
-    parts.mix(layer, index);
-    parts.think(layer, index);
+    const auto weights = layer(index);
+    mix(weights, index);
+    think(weights, index);
   }
-  parts.state.slow_weight = parts.keep * parts.state.slow_weight + (1 - parts.keep);
-  parts.state.chunk_position = (parts.state.chunk_position + 1) % choice_length(shape);
-  parts.predict();
-  return {parts.logits.data(), vocabulary};
+  state.slow_weight = keep * state.slow_weight + (1 - keep);
+  state.chunk_position = (state.chunk_position + 1) % choice_length(shape);
+  predict();
+  return {logits.data(), vocabulary};
 }
 
 uint64_t Session::state_bytes() const {

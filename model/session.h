@@ -22,6 +22,8 @@ class Session {
   // Feeds one symbol; the returned logits (vocabulary) predict the next and live until the next
   // call. Allocates nothing.
   std::span<const float> feed(uint16_t symbol);
+  // The same for an input from outside: a vector of the model's width (Batch::vectors).
+  std::span<const float> feed(std::span<const float> vector);
   uint64_t state_bytes() const;
 
  private:

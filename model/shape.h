@@ -21,6 +21,8 @@ enum ControlSymbol : uint16_t {
   symbol_audio = 259
 };
 inline constexpr uint32_t vocabulary = 264;
+// Stands among input symbols for a position whose input is a vector from outside; never a target.
+inline constexpr uint16_t symbol_given = 0xffff;
 
 // What decides which regions are awake.
 enum class Selection : uint8_t {

@@ -21,8 +21,22 @@ constexpr double usage_average =
 constexpr double bias_step = 0.02 / 0.3;  // of the balance, at statistics_rate 1
 constexpr double variance_min = 1e-4;
 
+// Empty when what the batch holds besides symbols can be trained on.
+std::string given_fault(const Batch& batch, size_t width) {
+  if (!batch.starts.empty() && batch.starts.size() != batch.symbols.size())
+    return "the batch's starts do not match its rows and length";
+  const auto given = std::count(batch.symbols.begin(), batch.symbols.end(), symbol_given);
+  if (batch.vectors.size() != static_cast<size_t>(given) * width)
+    return "the batch has " + std::to_string(batch.vectors.size()) + " numbers in its vectors, " +
+           std::to_string(given) + " positions of width " + std::to_string(width) + " need others";
+  for (size_t i = 0; i < batch.vectors.size(); ++i)
+    if (!std::isfinite(batch.vectors[i]))
+      return "vector " + std::to_string(i / width) + " of the batch is not finite";
+  return {};
+}
+
 // Empty when the batch can be trained on.
-std::string batch_fault(const Batch& batch) {
+std::string batch_fault(const Batch& batch, size_t width) {
   const uint64_t positions = uint64_t{batch.rows} * batch.length;
   if (positions == 0) return "the batch has no positions";
   if (batch.rows > batch_rows_max || positions > batch_positions_max)
@@ -32,7 +46,8 @@ std::string batch_fault(const Batch& batch) {
     return "the batch's arrays do not match its rows and length";
   double total = 0;
   for (size_t i = 0; i < positions; ++i) {
-    if (batch.symbols[i] >= vocabulary || batch.targets[i] >= vocabulary)
+    const bool is_known = batch.symbols[i] < vocabulary || batch.symbols[i] == symbol_given;
+    if (!is_known || batch.targets[i] >= vocabulary)
       return "position " + std::to_string(i) +
              " of the batch holds a symbol outside the vocabulary";
     if (!(batch.weights[i] >= 0) || !std::isfinite(batch.weights[i]))
@@ -40,7 +55,21 @@ std::string batch_fault(const Batch& batch) {
              " of the batch has a weight that is negative or not finite";
     total += static_cast<double>(batch.weights[i]);
   }
-  return total > 0 ? std::string() : "the batch predicts nothing: every weight is 0";
+  if (!(total > 0)) return "the batch predicts nothing: every weight is 0";
+  return given_fault(batch, width);
+}
+
+// The most starts of sequences that micro_rows rows hold.
+uint32_t starts_of(const Batch& batch, uint32_t micro_rows) {
+  uint32_t most = 0;
+  const size_t group = size_t{micro_rows} * batch.length;
+  for (size_t first = 0; first < batch.starts.size(); first += group) {
+    const auto starts = std::span(batch.starts).subspan(first);
+    const auto rows = starts.first(std::min(group, starts.size()));
+    most = std::max(most, static_cast<uint32_t>(std::count_if(
+                              rows.begin(), rows.end(), [](uint8_t start) { return start != 0; })));
+  }
+  return most;
 }
 
 uint32_t workers_for(const TrainerOptions& options, uint32_t rows) {
@@ -66,6 +95,8 @@ struct Trainer::Parts {
   std::vector<Tensor> tensors;
   std::vector<float> x;
   LearnerState state;
+
+  std::vector<float> dvectors;  // of the step
 
   std::vector<RowWorker> workers;  // at least one; the first one's gradient becomes the step's
   std::vector<StreamState<float>> rows;
@@ -104,9 +135,11 @@ uint32_t Trainer::Parts::prepare(const Batch& batch) {
     state.optimizer.m.resize(x.size());
     state.optimizer.v.resize(x.size());
   }
-  const Window window{std::min(options.micro_rows, batch.rows), batch.length};
+  const Window window{std::min(options.micro_rows, batch.rows), batch.length,
+                      starts_of(batch, options.micro_rows)};
   const uint32_t active = workers_for(options, batch.rows);
   for (uint32_t i = 0; i < active; ++i) workers[i].prepare(window);
+  dvectors.assign(batch.vectors.size(), 0.0f);
   while (rows.size() < batch.rows) rows.emplace_back(shape);
   for (size_t row = 0; row < batch.rows; ++row)
     if (batch.fresh[row] != 0) rows[row].reset();
@@ -123,7 +156,8 @@ bool Trainer::Parts::run(const Batch& batch, uint32_t active) {
                         .allowed = options.working_set ? std::span<const uint64_t>(allowed)
                                                        : std::span<const uint64_t>(),
                         .rows = rows,
-                        .total_weight = total_weight};
+                        .total_weight = total_weight,
+                        .dvectors = dvectors};
   std::vector<uint8_t> finished(active, 1);
   parallel_for(active, active, [&](uint32_t index) {
     const uint32_t stride = active * options.micro_rows;
@@ -185,7 +219,8 @@ Result<StepReport, StepError> Trainer::Parts::update(const Batch& batch, uint32_
                                        [](float weight) { return weight > 0; });
   return StepReport{.loss = sum.loss * std::numbers::log2e,
                     .gradient_norm = norm,
-                    .predicted = static_cast<uint64_t>(predicted)};
+                    .predicted = static_cast<uint64_t>(predicted),
+                    .dvectors = std::move(dvectors)};
 }
 
 // Summed over the workers, and cleared in them.
@@ -213,7 +248,8 @@ Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 
 Result<StepReport, StepError> Trainer::step(const Batch& batch, float learning_rate) {
   Parts& parts = *parts_;
-  if (std::string fault = batch_fault(batch); !fault.empty()) return Unexpected{StepError{fault}};
+  if (std::string fault = batch_fault(batch, parts.shape.width); !fault.empty())
+    return Unexpected{StepError{fault}};
   if (!(learning_rate >= 0) || !std::isfinite(learning_rate))
     return Unexpected{StepError{"the learning rate is negative or not finite"}};
   const uint32_t active = parts.prepare(batch);
@@ -300,6 +336,26 @@ uint64_t Trainer::memory_bytes(const Shape& shape, const TrainerOptions& options
          workers * (Activations<float>::bytes(shape, window, Keep::everything) +
                     kernels::workspace_bytes()) +
          rows * StreamState<float>(shape).bytes();
+}
+
+std::string Trainer::memory_fault(const Shape& shape, const TrainerOptions& options, uint32_t rows,
+                                  uint32_t length, uint64_t bytes_max) {
+  if (std::string fault = model::fault_of(shape); !fault.empty()) return fault;
+  const uint64_t bytes = memory_bytes(shape, options, rows, length);
+  if (bytes <= bytes_max) return {};
+  const auto mib = [](uint64_t count) { return std::to_string((count + (1u << 20) - 1) >> 20); };
+  return "training " + std::to_string(parameter_count(shape)) + " parameters on " +
+         std::to_string(rows) + " x " + std::to_string(length) + " tokens needs " + mib(bytes) +
+         " MiB, the limit is " + mib(bytes_max) + " MiB";
+}
+
+std::string fault_of(const TrainerOptions& options, uint32_t cores) {
+  if (options.threads == 0) return "threads is 0; at least 1 is needed";
+  if (options.threads > cores)
+    return "threads is " + std::to_string(options.threads) + ", the machine has " +
+           std::to_string(cores) + (cores == 1 ? " core" : " cores");
+  if (options.micro_rows == 0) return "micro_rows is 0; at least 1 is needed";
+  return {};
 }
 
 }  // namespace starling::model

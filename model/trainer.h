@@ -15,11 +15,17 @@ namespace starling::model {
 struct Batch {
   uint32_t rows = 0;
   uint32_t length = 0;
-  std::vector<uint16_t> symbols;  // inputs, below `vocabulary`
+  std::vector<uint16_t> symbols;  // inputs, below `vocabulary`, or symbol_given
   std::vector<uint16_t> targets;  // what follows each position
   std::vector<float> weights;     // 0: not predicted (a question), 1: predicted (an answer, text)
   std::vector<uint8_t> fresh;     // per row: 1 starts from the zero state, 0 carries on where the
                                   // row's last window ended
+  // Per position: 1 where another sequence starts, which remembers nothing of what stands before
+  // it, so that sequences of any length share a row. Empty: nowhere.
+  std::vector<uint8_t> starts = {};
+  // (count, D) the inputs of the positions that hold symbol_given, in the order of positions, made
+  // outside (a projection of a picture or of sound); about as large as a symbol's: 1 in each place.
+  std::vector<float> vectors = {};
 };
 
 struct TrainerOptions {
@@ -38,6 +44,9 @@ struct StepReport {
   double loss = 0;           // bits per predicted position
   double gradient_norm = 0;  // before clipping
   uint64_t predicted = 0;    // positions with weight > 0
+  // (count, D) of the loss in nats by the batch's vectors, before clipping: what a projection in
+  // front of the model learns from.
+  std::vector<float> dvectors = {};
 };
 
 struct StepError {
@@ -57,6 +66,9 @@ struct Section {
   std::string name;
   std::span<const std::byte> bytes;
 };
+
+// Why no trainer can work so on a machine with `cores`; empty when one can.
+std::string fault_of(const TrainerOptions& options, uint32_t cores);
 
 class Trainer {
  public:
@@ -96,6 +108,9 @@ class Trainer {
   // Bytes the trainer holds for a batch of rows x length, before it is built.
   static uint64_t memory_bytes(const Shape& shape, const TrainerOptions& options, uint32_t rows,
                                uint32_t length);
+  // Names the bytes and the limit when memory_bytes is above it; empty when it is within.
+  static std::string memory_fault(const Shape& shape, const TrainerOptions& options, uint32_t rows,
+                                  uint32_t length, uint64_t bytes_max);
 
  private:
   struct Parts;

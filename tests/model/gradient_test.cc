@@ -46,6 +46,9 @@ struct SmallNetwork {
   std::vector<double> parameters;
   std::vector<double> gradient;
   std::vector<uint16_t> symbols;
+  std::vector<double> vectors;
+  std::vector<double> dvectors;
+  std::vector<uint8_t> starts;
   std::vector<StreamState<double>> carried;  // after an earlier window that ends inside a chunk
   Activations<double> activations;
   Predictions<double> predictions;
@@ -53,7 +56,7 @@ struct SmallNetwork {
   explicit SmallNetwork(const Shape& s)
       : shape(s),
         carried(2, StreamState<double>(shape)),
-        activations(shape, {.rows = 2, .length = 13}, Keep::everything) {
+        activations(shape, {.rows = 2, .length = 13, .starts = 3}, Keep::everything) {
     for (const float value : genesis(shape, 5)) parameters.push_back(static_cast<double>(value));
     for (double& value : parameters) value += 0.2 * (rng.unit() - 0.5);
     gradient.resize(parameters.size());
@@ -64,14 +67,21 @@ struct SmallNetwork {
       predictions.targets.push_back(static_cast<uint16_t>(rng.below(vocabulary)));
       predictions.weights.push_back(0.5 + rng.unit());
     }
+    for (const size_t place : {3u, 4u, 17u}) symbols[place] = symbol_given;
+    vectors = example::numbers<double>(rng, 3 * shape.width, 2.0);
+    dvectors.resize(vectors.size());
+    starts.resize(window.positions());
+    for (const size_t place : {4u, 13u, 15u}) starts[place] = 1;  // one of them begins a row
     network_forward(shape, std::as_const(parameters).data(), symbols, window, std::span(carried),
-                    Routing{}, activations);
+                    Routing{}, activations, given());
   }
 
+  Given<double> given() const { return {.vectors = vectors, .starts = starts}; }
   void forward(bool frozen) {
     std::vector<StreamState<double>> states = carried;
     network_forward(shape, std::as_const(parameters).data(), symbols, window, std::span(states),
-                    Routing{.allowed = {}, .statistics = {}, .frozen = frozen}, activations);
+                    Routing{.allowed = {}, .statistics = {}, .frozen = frozen}, activations,
+                    given());
   }
   double loss() {
     std::vector<double> ignored(parameters.size());
@@ -87,9 +97,10 @@ void check_gradient(const Shape& shape) {
   loss_backward(net.shape, std::as_const(net.parameters).data(), net.window, net.predictions,
                 net.gradient.data(), net.activations);
   network_backward(net.shape, std::as_const(net.parameters).data(), net.symbols, net.window,
-                   net.gradient.data(), net.activations);
+                   net.gradient.data(), net.activations, net.dvectors.data());
   const auto loss = [&net] { return net.forward(true), net.loss(); };
   // Tensor by tensor, so that a small one is not judged on the scale of a large one.
+  CHECK(worst_error(net.vectors, net.dvectors, loss) < tolerance);
   for (const Tensor& tensor : tensors(net.shape)) {
     if (tensor.learning == Learning::none) continue;
     double worst = 0, largest = 1e-4;
@@ -113,7 +124,8 @@ void check_gradient(const Shape& shape) {
 }  // namespace
 
 TEST_CASE(
-    "the gradient of the whole network is right, carried state and sleeping regions included") {
+    "the gradient of the whole network is right: carried state, starts inside rows, given vectors, "
+    "sleeping regions") {
   for (const Shape& shape : example::odd_shapes()) check_gradient(shape);
 }
 

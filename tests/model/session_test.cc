@@ -55,6 +55,29 @@ TEST_CASE("token by token and as one sequence the logits are the same") {
   }
 }
 
+TEST_CASE("a session reads a vector from outside as a batch does") {
+  const Shape shape = example::odd_shape();
+  const auto snapshot = snapshot_of(shape);
+  Rng rng(6);
+  const auto vectors = example::numbers<float>(rng, 2 * shape.width, 2.0);
+  const std::vector<uint16_t> symbols{'a', symbol_given, 'b', 'c', symbol_given, 'd', 'e'};
+  const Window window{.rows = 1, .length = 7};
+  Activations<float> activations(shape, window, Keep::last_layer);
+  std::vector<StreamState<float>> states(1, StreamState<float>(shape));
+  network_forward(shape, snapshot->parameters.data(), symbols, window, std::span(states), Routing{},
+                  activations, Given<float>{.vectors = vectors, .starts = {}});
+  const std::vector<uint32_t> last{6};
+  head_forward(shape, snapshot->parameters.data(), last, activations);
+  Session session(snapshot);
+  std::span<const float> logits, rest(vectors);
+  for (const uint16_t symbol : symbols) {
+    logits = symbol == symbol_given ? session.feed(rest.first(shape.width)) : session.feed(symbol);
+    if (symbol == symbol_given) rest = rest.subspan(shape.width);
+  }
+  for (size_t i = 0; i < vocabulary; ++i)
+    CHECK(std::abs(logits[i] - activations.logits[i]) < 1e-3f);
+}
+
 TEST_CASE("a session's state does not grow") {
   Session session(snapshot_of(*shape_of_preset("tiny")));
   const uint64_t before = session.state_bytes();
