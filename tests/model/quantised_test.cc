@@ -47,7 +47,7 @@ std::shared_ptr<const Snapshot> trained_on(const std::string& text) {
   const Shape shape = *shape_of_preset("demo");
   Trainer trainer(shape, {.beta1 = 0.9f}, genesis(shape, 1));
   for (size_t step = 0; step < 300; ++step)
-    REQUIRE(trainer.step(example::text_batch(text, 4, 64, step * 997), 8e-3f).has_value());
+    REQUIRE(trainer.step(example::text_batch(text, 1, 256, step * 997), 8e-3f).has_value());
   return std::make_shared<const Snapshot>(
       Snapshot{shape, {trainer.parameters().begin(), trainer.parameters().end()}, 300});
 }
@@ -71,10 +71,10 @@ double bits_per_byte(Session session, const std::string& text) {
 TEST_CASE("8-bit weights cost at most 0.01 bits per byte") {
   const std::string text = text_of("model/kernels.cc");
   const auto snapshot = trained_on(text);
-  const std::string unseen = text_of("model/region_mlp.cc").substr(0, 6000);
-  const double exact = bits_per_byte(Session(snapshot), unseen);
+  const std::string known = text.substr(3000, 6000);  // sharp predictions suffer most
+  const double exact = bits_per_byte(Session(snapshot), known);
   const double rounded =
-      bits_per_byte(Session(std::make_shared<const Quantised>(*snapshot)), unseen);
+      bits_per_byte(Session(std::make_shared<const Quantised>(*snapshot)), known);
   MESSAGE("fp32 " << exact << ", 8 bits " << rounded << " bits per byte");
   CHECK(exact < 4);  // it has learned something that rounding could spoil
   CHECK(rounded - exact < 0.01);
