@@ -205,10 +205,8 @@ const std::array keys = {
     ConfigKey{
         "serve", "personal_share", &field<&Config::serve, &Config::Serve::personal_share>, "share",
         "of what this node has learned and not yet sent, added to the weights that answer", 0, 2},
-    ConfigKey{
-        "serve", "weights", &field<&Config::serve, &Config::Serve::weights>, "int8, fp32",
-        "that answer; int8 is several times as fast and differs by less than 0.01 bits a byte", 0,
-        0, check_weights},
+    ConfigKey{"serve", "weights", &field<&Config::serve, &Config::Serve::weights>, "int8, fp32",
+              "that answer; int8 is several times as fast and nearly as good", 0, 0, check_weights},
     ConfigKey{"limits", "memory_mib", &field<&Config::limits, &Config::Limits::memory_mib>, "MiB",
               "of memory in all", 16, mib_max},
     ConfigKey{"limits", "cpu_percent", &field<&Config::limits, &Config::Limits::cpu_percent>,
