@@ -26,8 +26,8 @@ constexpr float infinite = std::numeric_limits<float>::infinity();
 
 // Places in a frame (swarm/envelope.cc) and in a delta (swarm/delta_codec.cc).
 constexpr size_t kind_at = 1, epoch_at = 50, size_at = 114, signature_at = 126;
-constexpr size_t scale_at = 1, raw_norm_at = 5, norm_at = 9, regions_at = 14, gap_at = 15,
-                 blocks_at = 17;
+constexpr size_t scale_at = 1, raw_norm_at = 5, norm_at = 9, regions_at = 15, gap_at = 16,
+                 blocks_at = 18;
 
 // A fault costs ten points at most and a peer is shut out below -50: so many are safe.
 constexpr size_t faults_per_guest = 4;
