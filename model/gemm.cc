@@ -27,8 +27,8 @@ constexpr size_t tile_rows = many_registers ? 8 : 6;
 constexpr size_t tile_vectors = many_registers ? 3 : 2;
 constexpr size_t panel = tile_vectors * lanes;
 constexpr size_t depth_max = 256;                    // a panel of it fills half of 32 KiB at most
-constexpr size_t columns_max = 768 / panel * panel;  // of the right operand's block
-constexpr size_t rows_max = 192;                     // of the left operand's block: L2
+constexpr size_t columns_max = 384 / panel * panel;  // of the right operand's block: L2
+constexpr size_t rows_max = 96;                      // of the left operand's block: L2 too
 
 struct Left {
   const float* at;
@@ -40,25 +40,31 @@ struct Tile {
   size_t row_stride;
   size_t width;  // columns that exist, at most vectors * lanes
   bool add;
+  float* spare;  // where a tile that is cut short is written first
 };
 
-template <size_t vectors>
-HWY_INLINE void store_row(const Vector* sums, float* out, const Tile& tile) {
-  const Tag d;
-  if (tile.width == vectors * lanes) {
-#pragma GCC unroll 4
-    for (size_t j = 0; j < vectors; ++j) {
-      const Vector sum = tile.add ? hn::Add(sums[j], hn::LoadU(d, out + j * lanes)) : sums[j];
-      hn::StoreU(sum, d, out + j * lanes);
-    }
-    return;
+HWY_NOINLINE void copy_part(const Tile& tile, size_t rows, size_t spare_stride) {
+  for (size_t i = 0; i < rows; ++i) {
+    const float* from = tile.spare + i * spare_stride;
+    float* out = tile.at + i * tile.row_stride;
+    for (size_t j = 0; j < tile.width; ++j) out[j] = tile.add ? out[j] + from[j] : from[j];
   }
-  HWY_ALIGN float row[vectors * lanes];
-  for (size_t j = 0; j < vectors; ++j) hn::Store(sums[j], d, row + j * lanes);
-  for (size_t i = 0; i < tile.width; ++i) out[i] = tile.add ? out[i] + row[i] : row[i];
 }
 
-// `packed`: the left operand's terms lie one after the other, `rows` values each; otherwise its
+template <size_t rows, size_t vectors>
+HWY_INLINE void store_sums(const Vector (&sums)[rows][vectors], float* out, size_t stride,
+                           bool add) {
+  const Tag d;
+#pragma GCC unroll 8
+  for (size_t i = 0; i < rows; ++i, out += stride)
+#pragma GCC unroll 4
+    for (size_t j = 0; j < vectors; ++j) {
+      const Vector sum = add ? hn::Add(sums[i][j], hn::LoadU(d, out + j * lanes)) : sums[i][j];
+      hn::StoreU(sum, d, out + j * lanes);
+    }
+}
+
+// `packed`: the left operand's terms lie one after the other, tile_rows values each; otherwise its
 // rows are as in memory.
 template <size_t rows, size_t vectors, bool packed>
 HWY_NOINLINE void multiply_tile(const Left& left, const float* right, size_t depth,
@@ -83,12 +89,18 @@ HWY_NOINLINE void multiply_tile(const Left& left, const float* right, size_t dep
       for (size_t j = 0; j < vectors; ++j) sums[i][j] = hn::MulAdd(value, column[j], sums[i][j]);
     }
   }
-#pragma GCC unroll 8
-  for (size_t i = 0; i < rows; ++i)
-    store_row<vectors>(sums[i], tile.at + i * tile.row_stride, tile);
+  constexpr size_t width = vectors * lanes;
+  if (tile.width < width) {
+    store_sums<rows, vectors>(sums, tile.spare, width, false);
+    return copy_part(tile, rows, width);
+  }
+  if (tile.add)
+    store_sums<rows, vectors>(sums, tile.at, tile.row_stride, true);
+  else
+    store_sums<rows, vectors>(sums, tile.at, tile.row_stride, false);
 }
 
-// The last rows, fewer than tile_rows.
+// The last rows, fewer than a tile's.
 template <size_t rows, size_t vectors, bool packed>
 HWY_INLINE void multiply_rest(const Left& left, const float* right, size_t depth, const Tile& tile,
                               size_t count) {
@@ -98,21 +110,27 @@ HWY_INLINE void multiply_rest(const Left& left, const float* right, size_t depth
   }
 }
 
-// All rows of a block against one panel.
+// All rows of a block against one panel; a panel wider than the usual one takes half as many rows
+// at a time, so that the sums still fit in the registers.
 template <size_t vectors, bool packed>
-HWY_NOINLINE void multiply_panel(Left left, const float* right, size_t depth, Tile tile,
+HWY_NOINLINE void multiply_panel(const Left& block, const float* right, size_t depth, Tile tile,
                                  size_t count) {
-  for (; count >= tile_rows; count -= tile_rows) {
-    multiply_tile<tile_rows, vectors, packed>(left, right, depth, tile);
-    left.at += packed ? depth * tile_rows : tile_rows * left.row_stride;
-    tile.at += tile_rows * tile.row_stride;
-  }
-  multiply_rest<tile_rows - 1, vectors, packed>(left, right, depth, tile, count);
+  constexpr size_t rows = vectors > tile_vectors ? tile_rows / 2 : tile_rows;
+  size_t first = 0;
+  const auto left = [&] {
+    const size_t tiles = packed ? first / tile_rows * tile_rows : first;
+    return Left{block.at + tiles * (packed ? depth : block.row_stride) + (first - tiles),
+                block.row_stride};
+  };
+  for (; first + rows <= count; first += rows, tile.at += rows * tile.row_stride)
+    multiply_tile<rows, vectors, packed>(left(), right, depth, tile);
+  multiply_rest<rows - 1, vectors, packed>(left(), right, depth, tile, count - first);
 }
 
-constexpr size_t panel_width(size_t columns) {
-  return (std::min(columns, panel) + lanes - 1) / lanes * lanes;
-}
+// Columns of the next panel where so many are left: what would leave a single vector takes it too.
+constexpr size_t next_width(size_t columns) { return columns <= panel + lanes ? columns : panel; }
+
+constexpr size_t padded_width(size_t width) { return (width + lanes - 1) / lanes * lanes; }
 
 // The widths that a last panel can have.
 template <size_t vectors, bool packed>
@@ -130,18 +148,20 @@ HWY_INLINE void multiply_columns(const Left& left, const float* right, size_t de
 HWY_NOINLINE void pack_rows(const float* w, size_t stride, size_t depth, size_t columns,
                             float* out) {
   const Tag d;
-  for (size_t first = 0; first < columns; first += panel) {
-    const size_t width = std::min(panel, columns - first), padded = panel_width(width);
+  for (size_t first = 0, width = 0; first < columns; first += width) {
+    width = next_width(columns - first);
+    const size_t padded = padded_width(width);
     for (size_t k = 0; k < depth; ++k, out += padded) {
       const float* row = w + k * stride + first;
       if (width == panel) {
 #pragma GCC unroll 4
         for (size_t j = 0; j < tile_vectors; ++j)
           hn::Store(hn::LoadU(d, row + j * lanes), d, out + j * lanes);
-      } else {
-        std::memcpy(out, row, width * sizeof(float));
-        std::fill(out + width, out + padded, 0.0f);
+        continue;
       }
+      size_t j = 0;
+      for (; j + lanes <= width; j += lanes) hn::Store(hn::LoadU(d, row + j), d, out + j);
+      for (; j < padded; ++j) out[j] = j < width ? row[j] : 0.0f;
     }
   }
 }
@@ -182,9 +202,9 @@ HWY_INLINE void transpose_four(const float* w, size_t stride, float* out, size_t
 HWY_NOINLINE void pack_columns(const float* w, size_t stride, size_t depth, size_t columns,
                                float* out) {
   constexpr size_t step = transposed_columns;
-  for (size_t first = 0; first < columns; first += panel) {
-    const size_t width = std::min(panel, columns - first), padded = panel_width(width);
-    const size_t whole = width / step * step;
+  for (size_t first = 0, width = 0; first < columns; first += width) {
+    width = next_width(columns - first);
+    const size_t padded = padded_width(width), whole = width / step * step;
     const float* from = w + first * stride;
     size_t k = 0;
     for (; k + 4 <= depth; k += 4)
@@ -208,15 +228,19 @@ HWY_INLINE void copy_tile_row(const float* row, float* to) {
 }
 
 // x: (depth, count) with stride; tiles of tile_rows rows, in each term after term. Rows of a last,
-// short tile are read as far as they exist.
+// short tile are read as far as they exist. A few terms at a time, so that whole lines of the cache
+// are read and written.
 HWY_NOINLINE void pack_left(const float* x, size_t stride, size_t depth, size_t count, float* out) {
-  for (size_t k = 0; k < depth; ++k) {
-    const float* row = x + k * stride;
-    float* to = out + k * tile_rows;
+  constexpr size_t terms_max = 16;
+  for (size_t k0 = 0; k0 < depth; k0 += terms_max) {
+    const size_t terms = std::min(terms_max, depth - k0);
+    const float* from = x + k0 * stride;
+    float* to = out + k0 * tile_rows;
     size_t i = 0;
     for (; i + tile_rows <= count; i += tile_rows, to += depth * tile_rows)
-      copy_tile_row(row + i, to);
-    for (size_t j = 0; i + j < count; ++j) to[j] = row[i + j];
+      for (size_t k = 0; k < terms; ++k) copy_tile_row(from + k * stride + i, to + k * tile_rows);
+    for (size_t k = 0; k < terms && i < count; ++k)
+      std::copy_n(from + k * stride + i, count - i, to + k * tile_rows);
   }
 }
 
@@ -226,9 +250,12 @@ struct Workspace {
   std::vector<float> memory;
   float* right = nullptr;
   float* left = nullptr;
+  float* spare = nullptr;
 };
 
-constexpr size_t workspace_floats = depth_max * (columns_max + rows_max) + 16;
+constexpr size_t spare_floats = tile_rows * (panel + lanes);
+constexpr size_t workspace_floats =
+    depth_max * (columns_max + lanes + rows_max) + spare_floats + 16;
 
 HWY_INLINE Workspace& workspace() {
   thread_local Workspace space;
@@ -236,7 +263,8 @@ HWY_INLINE Workspace& workspace() {
     space.memory.resize(workspace_floats);
     const auto address = reinterpret_cast<uintptr_t>(space.memory.data());
     space.right = space.memory.data() + (64 - address % 64) % 64 / sizeof(float);
-    space.left = space.right + depth_max * columns_max;
+    space.left = space.right + depth_max * (columns_max + lanes);
+    space.spare = space.left + depth_max * rows_max;
   }
   return space;
 }
@@ -265,14 +293,15 @@ HWY_INLINE void multiply_block(const float* x, float* y, const Extent& extent, s
       left = {.at = space.left, .row_stride = tile_rows};
     }
     const float* right = space.right;
-    for (size_t j = 0; j < columns; j += panel) {
-      const size_t width = std::min(panel, columns - j);
+    for (size_t j = 0, width = 0; j < columns; j += width) {
+      width = next_width(columns - j);
       const Tile tile{.at = y + i0 * extent.columns + j,
                       .row_stride = extent.columns,
                       .width = width,
-                      .add = add || k0 > 0};
-      multiply_columns<tile_vectors, packed>(left, right, depth, tile, count);
-      right += depth * panel_width(width);
+                      .add = add || k0 > 0,
+                      .spare = space.spare};
+      multiply_columns<tile_vectors + 1, packed>(left, right, depth, tile, count);
+      right += depth * padded_width(width);
     }
   }
 }
