@@ -23,6 +23,8 @@
 #include <deque>
 #include <string_view>
 
+#include "model/reservoir.h"
+
 namespace starling::model {
 namespace {
 
@@ -36,6 +38,11 @@ struct TextSource {
   std::string name;
   std::vector<uint8_t> bytes;
   bool is_new = false;  // outside the ring until it has been read once
+  // Of the leading pieces, drawn once for each: thinning keeps the lowest. What was thinned away
+  // had higher ones than what was kept, so that the choice is the one it would be if all that ever
+  // came were still here.
+  std::vector<uint64_t> priorities;
+  uint64_t piece_size = 0;  // that they belong to
 };
 
 struct PairSource {
@@ -45,7 +52,15 @@ struct PairSource {
   size_t place = 0;             // in order
   uint64_t bytes = 0;
   bool is_new = false;
+  std::vector<uint64_t> priorities;  // of the leading lines, as in a text
 };
+
+TextSource make_text(const std::string& name, bool is_new) {
+  TextSource text;
+  text.name = name;
+  text.is_new = is_new;
+  return text;
+}
 
 // A part of a source that came after reading had begun and has not been read yet.
 struct Unread {
@@ -71,28 +86,6 @@ uint64_t line_bytes(const Pair& pair) { return pair.prompt.size() + pair.answer.
 
 void shuffle(std::vector<uint32_t>& order, Rng& rng) {
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
-}
-
-// Knuth's algorithm S: calls keep(i) for `wanted` of `count` items, in order, each set equally
-// likely.
-template <typename Keep>
-void choose_in_order(uint64_t count, uint64_t wanted, Rng& rng, const Keep& keep) {
-  for (uint64_t i = 0; i < count && wanted > 0; ++i) {
-    if (rng.below(count - i) >= wanted) continue;
-    keep(i);
-    --wanted;
-  }
-}
-
-// The largest size at which all sources, cut to it, fit into `total`.
-uint64_t fair_size(std::vector<uint64_t> sizes, uint64_t total) {
-  std::sort(sizes.begin(), sizes.end());
-  for (size_t i = 0; i < sizes.size(); ++i) {
-    const uint64_t share = total / (sizes.size() - i);
-    if (sizes[i] > share) return share;
-    total -= sizes[i];
-  }
-  return sizes.empty() ? 0 : sizes.back();
 }
 
 // Writes lines one after another into a row of a batch.
@@ -443,7 +436,9 @@ void Batcher::Parts::thin_text(TextSource& text, uint64_t size_wanted) {
   const uint64_t pieces = text.bytes.size() / piece;
   std::vector<uint8_t> kept;
   kept.reserve(size_wanted);
-  choose_in_order(pieces, size_wanted / piece, rng, [&](uint64_t index) {
+  if (text.piece_size != piece) text.priorities.clear();
+  text.piece_size = piece;
+  keep_lowest(pieces, size_wanted / piece, text.priorities, rng, [&](uint64_t index) {
     const auto begin = text.bytes.begin() + static_cast<std::ptrdiff_t>(index * piece);
     kept.insert(kept.end(), begin, begin + static_cast<std::ptrdiff_t>(piece));
   });
@@ -457,8 +452,8 @@ void Batcher::Parts::thin_table(PairSource& table, uint64_t size_wanted) {
       std::max<uint64_t>(1, static_cast<uint64_t>(share * static_cast<double>(count)));
   std::vector<Pair> kept;
   kept.reserve(wanted);
-  choose_in_order(count, wanted, rng,
-                  [&](uint64_t index) { kept.push_back(std::move(table.pairs[index])); });
+  keep_lowest(count, wanted, table.priorities, rng,
+              [&](uint64_t index) { kept.push_back(std::move(table.pairs[index])); });
   table.pairs = std::move(kept);
   table.order.clear();
   table.bytes = 0;
@@ -508,7 +503,7 @@ bool Batcher::add_text(const std::string& name, std::span<const uint8_t> text) {
                              [&](const auto& a, const auto& b) { return size(a) < size(b); });
   }
   if (found == parts.texts.end()) {
-    found = parts.texts.insert(found, TextSource{.name = name, .bytes = {}, .is_new = is_fresh});
+    found = parts.texts.insert(found, make_text(name, is_fresh));
   }
   const uint64_t begin = found->bytes.size();
   found->bytes.insert(found->bytes.end(), text.begin(), text.end());

@@ -2,8 +2,9 @@
 // Turns what a node has been given (texts and question/answer pairs) into batches. Pure: bytes in,
 // batches out. Texts are read as streams: each row walks on from window to window with carried
 // state. Pairs are packed line by line with the loss on answers only, rows fresh. Keeps at most
-// `bytes_max` of samples; past that, older texts are thinned at random (a reservoir balanced over
-// sources), so that new text does not erase the old.
+// `bytes_max` of samples; past that, sources are cut to one fair size, and of each source a choice
+// is kept in which every piece that ever came is equally likely (a reservoir), so that new text
+// erases neither other sources nor what came early in a long stream.
 #include <cstdint>
 #include <memory>
 #include <span>
