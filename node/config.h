@@ -30,7 +30,7 @@ struct Config {
   } model;
   struct Learn {
     std::vector<std::string> sources;  // files or folders; .tsv files are PROMPT<TAB>ANSWER pairs
-    double replay_fraction = 0.5;
+    double replay_fraction = 0.75;
     double learning_rate = 0;  // 0: the preset's own
     uint32_t rows = 8;         // sequences a step
     uint32_t length = 256;     // bytes a sequence

@@ -40,6 +40,8 @@ std::vector<MemoryPart> memory_parts(const model::Shape& shape, const Config& co
           {"the swarm's sum, what is unsent, a delta in the making", 3 * vector_bytes},
           // The published copy, and the next one while an answer still reads the last.
           {"answering", 2 * copy_bytes},
+          // Moments at half size, own progress where the swarm does not hold it, and room to score.
+          {"undoing", (config.swarm.exchange ? 2 : 3) * vector_bytes},
           {"samples", config.learn.memory_mib * mib},
           {"program and links", process_bytes}};
 }

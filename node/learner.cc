@@ -277,12 +277,14 @@ void Learner::learn_one_step() {
                           : schedule_.learning_rate({.own_step = own_step,
                                                      .swarm_step = swarm_step,
                                                      .learned_seconds = mind.learned_seconds(),
-                                                     .passes = mind.passes()});
+                                                     .pace = mind.pace().share(),
+                                                     .trust = mind.pace().trust()});
   const auto outcome = mind.step(rate);
   if (!outcome) {
     ++failed_steps_;
     trouble_ = "a step failed: " + outcome.error().what;
     log_error("step failed", {{"error", outcome.error().what}});
+    if (undo_if_diverged()) return;
     if (failed_steps_ >= failed_steps_max) publish_report();
     return;
   }
@@ -324,7 +326,28 @@ uint64_t Learner::payload_bytes_max(const swarm::SwarmView& view) {
                   static_cast<uint64_t>(bytes / std::max(1u, view.neighbours)));
 }
 
+// True: the steps since the last exchange made the model worse and are gone.
+bool Learner::undo_if_diverged() {
+  const std::optional<Mind::Undone> undone = wiring_.mind->guard();
+  if (!undone) return false;
+  ++change_;
+  steps_since_exchange_ = 0;
+  const std::string reason = "learning diverged: the probe rose from " +
+                             std::to_string(undone->good_loss) + " to " +
+                             std::to_string(undone->loss) + " bits per byte, undone to " +
+                             std::to_string(undone->loss_now);
+  const std::string share = std::to_string(wiring_.mind->pace().trust());
+  const std::string from = std::to_string(undone->from_step);
+  const std::string step = std::to_string(undone->to_step);
+  wiring_.events->add(
+      "rollback", {{"reason", reason}, {"from_step", from}, {"step", step}, {"rate_share", share}});
+  log_warning("rollback",
+              {{"reason", reason}, {"from_step", from}, {"step", step}, {"rate_share", share}});
+  return true;
+}
+
 void Learner::exchange() {
+  if (undo_if_diverged()) return;
   steps_since_exchange_ = 0;
   Mind& mind = *wiring_.mind;
   wiring_.events->add(
@@ -432,6 +455,7 @@ void Learner::offer_snapshot() {
 
 Result<std::string, Failure> Learner::save() {
   saved_ = steady_clock::now();
+  (void)undo_if_diverged();  // what is saved is good
   wiring_.log->sync();
   const Result<std::string, std::string> path =
       wiring_.checkpoints->write(wiring_.mind->step_count(), wiring_.mind->sections());

@@ -123,6 +123,7 @@ class Learner {
   void end_part();
   void learn_one_step();
   uint64_t payload_bytes_max(const swarm::SwarmView& view);
+  bool undo_if_diverged();
   void exchange();
   void finish();
   void after_commands();

@@ -15,6 +15,7 @@ namespace {
 constexpr float statistics_rate =
     0.15f;  // with outer 2 the swarm's mean moves at .3 an exchange, as prototyped
 constexpr double teach_rate_factor = 0.5;
+constexpr uint64_t surprise_interval_steps = 4;  // one row of so many steps is read twice
 
 std::vector<uint8_t> private_flags(const model::RegionTable& table,
                                    const std::vector<std::string>& prefixes) {
@@ -73,24 +74,100 @@ Mind::Mind(const MindOptions& options, std::vector<float> genesis)
       trainer_(options.shape, trainer_options(options.config), genesis),
       batcher_(batcher_options(options.config), options.config.learn.seed),
       exchange_(table_, genesis, is_private_),
+      probe_(options.config.learn.seed),
       regions_sent_(table_.size(), 0),
       regions_received_(table_.size(), 0) {}
 
 bool Mind::add(const Source& source) {
   if (source.kind == DataKind::pairs) return batcher_.add_pairs(source.name, source.pairs);
-  return batcher_.add_text(source.name, source.text);
+  return batcher_.add_text(source.name, probe_.hold_out(source.text));
 }
 
 Result<Mind::StepOutcome, model::StepError> Mind::step(double learning_rate) {
   batcher_.next(batch_);
+  if (!good_.is_kept()) keep_good();
+  if (batcher_.first_read_rows() > 0 && trainer_.steps() % surprise_interval_steps == 0)
+    measure_surprise();
+  is_guard_due_ = true;
   Result<model::StepReport, model::StepError> report =
       trainer_.step(batch_, static_cast<float>(learning_rate));
   if (!report) return Unexpected{report.error()};
+  pace_.learned(report->loss);
   ++steps_since_publish_;
   samples_since_publish_ += report->predicted;
   return StepOutcome{.loss = report->loss,
                      .is_text_only = report->predicted == uint64_t{batch_.rows} * batch_.length,
                      .predicted = report->predicted};
+}
+
+double Mind::probe_loss(std::vector<float> weights) const {
+  return probe_.loss({options_.shape, std::move(weights), trainer_.steps()});
+}
+
+// What own progress is measured from: the base, where it is shared.
+std::vector<float> Mind::reference() const {
+  std::vector<float> values(trainer_.parameters().size(), 0.0f);
+  for (const model::Region& region : table_) {
+    if (!is_private_.empty() && is_private_[region.id] != 0) continue;
+    for (size_t i = region.offset; i < region.offset + region.count; ++i)
+      values[i] = exchange_.base().value(i);
+  }
+  return values;
+}
+
+// The first of the rows that are read for the first time, before it is learned from.
+void Mind::measure_surprise() {
+  const size_t begin = size_t{batch_.rows - batcher_.first_read_rows()} * batch_.length;
+  std::vector<uint8_t> text;
+  for (size_t i = begin; i < begin + batch_.length; ++i) {
+    if (batch_.weights[i] == 0 || batch_.symbols[i] > 255) return;  // a line: not to be compared
+    text.push_back(static_cast<uint8_t>(batch_.symbols[i]));
+  }
+  if (good_loss_ == 0) return;
+  const std::span<const float> x = trainer_.parameters();
+  const model::Snapshot snapshot{options_.shape, {x.begin(), x.end()}, trainer_.steps()};
+  pace_.met(model::score_text(snapshot, text).bits_per_byte, good_loss_);
+}
+
+void Mind::keep_good() { good_.keep(trainer_, reference()); }
+
+std::optional<Mind::Undone> Mind::guard() {
+  if (!is_guard_due_) return std::nullopt;
+  is_guard_due_ = false;
+  // Windows of a text that is being read for the first time wait: they would hide in the mean
+  // what happens to what is known.
+  const bool is_probe_to_grow = probe_.has_waiting() && !batcher_.has_unread();
+  if (probe_.is_empty() && is_probe_to_grow) probe_.admit();
+  if (probe_.is_empty()) return std::nullopt;
+  const std::span<const float> x = trainer_.parameters();
+  const double loss = probe_loss({x.begin(), x.end()});
+  // Before the first score of these windows, knowing nothing is the measure: 8 bits.
+  constexpr double nothing_known = 8;
+  const double good_loss = good_loss_ == 0 ? nothing_known : good_loss_;
+  const bool is_spoilt = good_.is_kept() && model::has_exploded(good_loss, loss);
+  if (!is_spoilt) {
+    if (is_probe_to_grow) probe_.admit();
+    good_loss_ = is_probe_to_grow ? probe_loss({x.begin(), x.end()}) : loss;
+    return std::nullopt;
+  }
+  trainer_.release_scratch();  // its memory is needed for the copies
+  std::vector<float> weights = good_.weights(reference());
+  const double loss_now = probe_loss(weights);
+  if (!std::isfinite(loss_now) || loss_now >= loss) {  // not this node's doing
+    if (std::isfinite(loss)) good_loss_ = loss;
+    return std::nullopt;
+  }
+  Undone undone{.from_step = trainer_.steps(),
+                .to_step = 0,
+                .good_loss = good_loss_,
+                .loss = loss,
+                .loss_now = loss_now};
+  good_.restore(trainer_, weights);
+  undone.to_step = trainer_.steps();
+  good_loss_ = loss_now;
+  steps_since_publish_ = samples_since_publish_ = 0;
+  pace_.undone();
+  return undone;
 }
 
 std::optional<swarm::Publish> Mind::publish(const swarm::SwarmView& view,
@@ -113,6 +190,7 @@ std::optional<swarm::Publish> Mind::publish(const swarm::SwarmView& view,
       trainer_.parameters(), tokens, view, publish_options, header, signer, now_s);
   steps_since_publish_ = 0;
   samples_since_publish_ = 0;
+  keep_good();
   if (!publication) return std::nullopt;
   ++seq_;
   sent_bytes_ += publication->frame->size();
@@ -123,6 +201,7 @@ std::optional<swarm::Publish> Mind::publish(const swarm::SwarmView& view,
 void Mind::end_interval_alone() {
   trainer_.end_exchange(2 * statistics_rate);
   (void)trainer_.take_region_tokens();
+  keep_good();
 }
 
 bool Mind::accept(const swarm::DeltaKey& key, const swarm::DeltaSummary& summary,
@@ -168,6 +247,7 @@ Result<TeachOutcome, Failure> Mind::teach(const model::Pair& pair, uint32_t step
     if (!report)
       return Unexpected{Failure{FailureKind::internal, "teaching stopped: " + report.error().what}};
     ++outcome.steps;
+    is_guard_due_ = true;
     ++steps_since_publish_;
     samples_since_publish_ += report->predicted;
   }
@@ -190,7 +270,10 @@ std::shared_ptr<const model::Snapshot> Mind::snapshot() const {
 
 void Mind::forget_unsent() { exchange_.forget_unsent(trainer_.parameters()); }
 
-void Mind::adopt_unsent() { exchange_.adopt_unsent(trainer_.parameters()); }
+void Mind::adopt_unsent() {
+  exchange_.adopt_unsent(trainer_.parameters());
+  keep_good();
+}
 
 void Mind::rest() { trainer_.release_scratch(); }
 
@@ -218,6 +301,7 @@ std::vector<model::Section> Mind::sections() {
   counts_bytes_ = encode_counts({learned_seconds_, regions_sent_, regions_received_});
   all.push_back({"error", std::as_bytes(exchange_.error())});
   all.push_back({"influence", std::as_bytes(std::span(influence_bytes_))});
+  all.push_back({"pace", std::as_bytes(std::span(&pace_.state(), 1))});
   all.push_back({"counts", std::as_bytes(std::span(counts_bytes_))});
   return all;
 }
@@ -267,7 +351,16 @@ Result<Done, std::string> Mind::restore(std::span<const model::Section> sections
   auto decoded_counts = decode_counts(as_byte_view(counts->bytes), table_.size());
   if (!decoded_influence || !decoded_counts)
     return Unexpected<std::string>{"the counts are damaged"};
+  const model::Section* pace = find(sections, "pace");
+  model::PaceState pace_state;  // as new where an older version wrote the checkpoint
+  if (pace != nullptr && pace->bytes.size() == sizeof pace_state)
+    std::memcpy(&pace_state, pace->bytes.data(), sizeof pace_state);
+  if (model::Pace checked; !checked.restore(pace_state))
+    return Unexpected<std::string>{"the pace of learning is damaged"};
   if (Result<Done, std::string> loaded = trainer_.load(sections); !loaded) return loaded;
+  pace_.restore(pace_state);
+  good_.forget();
+  good_loss_ = 0;
   exchange_.restore(std::move(base->values), std::move(error_values), base->applied,
                     std::move(base->judgement));
   exchange_.restore_influence(std::move(*decoded_influence));

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "model/batcher.h"
+#include "model/guard.h"
+#include "model/pace.h"
 #include "model/trainer.h"
 #include "node/config.h"
 #include "node/source.h"
@@ -60,6 +62,18 @@ class Mind {
                                         const swarm::Signer& signer, int64_t now_s);
   void end_interval_alone();  // the same without the swarm: statistics and working set only
 
+  // Scores the probe when steps were made since the last time. A loss that has exploded through
+  // this node's own steps is undone: x = the base as it is now + what had been good progress on it,
+  // moments and counts as they were, the pace slowed. The swarm's sum is never touched; what others
+  // spoil in it is not undone here. To be called before anything is published or saved.
+  struct Undone {
+    uint64_t from_step = 0, to_step = 0;
+    double good_loss = 0, loss = 0, loss_now = 0;  // on the probe, bits per byte
+  };
+  std::optional<Undone> guard();
+  void keep_good();  // the state as it is now is what a later guard() goes back to
+  const model::Pace& pace() const { return pace_; }
+
   bool accept(const swarm::DeltaKey& key, const swarm::DeltaSummary& summary,
               swarm::ByteView payload, int64_t now_s);
   // The same from a sealed frame, as it stands in the log. False: applied already, or not a delta
@@ -109,6 +123,10 @@ class Mind {
   std::vector<RegionRow> region_rows() const;
 
  private:
+  double probe_loss(std::vector<float> weights) const;
+  std::vector<float> reference() const;
+  void measure_surprise();
+
   MindOptions options_;
   model::RegionTable table_;
   std::vector<uint8_t> is_private_;
@@ -121,6 +139,11 @@ class Mind {
   uint64_t samples_since_publish_ = 0;
   uint64_t sent_bytes_ = 0;  // own frames
   double learned_seconds_ = 0;
+  model::Pace pace_;
+  model::Probe probe_;
+  model::GoodState good_;
+  double good_loss_ = 0;  // on the probe, when `good_` was kept; 0: not scored
+  bool is_guard_due_ = false;
   std::vector<uint64_t> regions_sent_, regions_received_;
   swarm::Bytes applied_bytes_, judgement_bytes_, influence_bytes_, counts_bytes_,
       shape_bytes_;  // backing of sections()

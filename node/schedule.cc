@@ -15,8 +15,6 @@ constexpr double warm_up_steps = 40;
 constexpr double cool_from = 0.6;  // of a finite run
 constexpr double cool_floor = 0.02;
 constexpr double personal_rate_share = 0.3;
-constexpr double familiar_passes =
-    4;  // an endless run's rate is halved after this many readings. Guess.
 
 }  // namespace
 
@@ -69,8 +67,7 @@ double Schedule::personal_rate(uint64_t personal_step) const {
 
 double Schedule::learning_rate(const Progress& progress) const {
   double factor = std::min(1.0, static_cast<double>(progress.own_step + 1) / warm_up_steps);
-  if (!is_finite())
-    return rate_ * factor / (1 + static_cast<double>(progress.passes) / familiar_passes);
+  if (!is_finite()) return rate_ * factor * progress.pace;
   double done = 0;
   if (steps_ > 0)
     done = static_cast<double>(progress.swarm_step) / static_cast<double>(shared_steps_);
@@ -79,7 +76,7 @@ double Schedule::learning_rate(const Progress& progress) const {
     const double angle = std::numbers::pi * std::min(1.0, (done - cool_from) / (1 - cool_from));
     factor *= std::max(cool_floor, 0.5 * (1 + std::cos(angle)));
   }
-  return rate_ * factor;
+  return rate_ * factor * progress.trust;
 }
 
 bool Schedule::is_allowed_at(int minute_of_day) const {

@@ -14,7 +14,8 @@ struct Progress {
   uint64_t swarm_step =
       0;  // where most of the swarm is, not below own_step: a late node cools with the others
   double learned_seconds = 0;
-  uint64_t passes = 0;
+  double pace = 1;   // of an endless run: the share of the full rate (model/pace.h)
+  double trust = 1;  // likewise of any run, after steps that had to be undone
 };
 
 class Schedule {
@@ -35,7 +36,7 @@ class Schedule {
   double personal_rate(uint64_t personal_step) const;
   // Warm-up over 40 steps; a finite run is constant to 60 % and then falls as a cosine to 2 %
   // (cooling a finite run was worth more than any other knob in the prototype); an endless one
-  // cools as its data becomes familiar.
+  // keeps to its pace, which falls as its data becomes familiar and follows what is new.
   double learning_rate(const Progress& progress) const;
   bool is_rested_out(uint64_t passes) const { return !is_finite() && passes >= passes_max_; }
   bool is_allowed_at(int minute_of_day) const;

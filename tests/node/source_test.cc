@@ -67,18 +67,13 @@ TEST_CASE("a finite run warms up, stays, cools down and ends") {
   config.learn.steps = 1000;
   config.learn.learning_rate = 1;
   const Schedule schedule(config);
-  CHECK(
-      schedule.learning_rate({.own_step = 0, .swarm_step = 0, .learned_seconds = 0, .passes = 0}) ==
-      doctest::Approx(1.0 / 40));
-  CHECK(schedule.learning_rate(
-            {.own_step = 39, .swarm_step = 39, .learned_seconds = 0, .passes = 0}) == 1);
-  CHECK(schedule.learning_rate(
-            {.own_step = 600, .swarm_step = 600, .learned_seconds = 0, .passes = 99}) == 1);
-  CHECK(schedule.learning_rate(
-            {.own_step = 800, .swarm_step = 800, .learned_seconds = 0, .passes = 0}) ==
+  CHECK(schedule.learning_rate({.own_step = 0, .swarm_step = 0, .learned_seconds = 0}) ==
+        doctest::Approx(1.0 / 40));
+  CHECK(schedule.learning_rate({.own_step = 39, .swarm_step = 39, .learned_seconds = 0}) == 1);
+  CHECK(schedule.learning_rate({.own_step = 600, .swarm_step = 600, .learned_seconds = 0}) == 1);
+  CHECK(schedule.learning_rate({.own_step = 800, .swarm_step = 800, .learned_seconds = 0}) ==
         doctest::Approx(0.5));
-  CHECK(schedule.learning_rate(
-            {.own_step = 999, .swarm_step = 999, .learned_seconds = 0, .passes = 0}) ==
+  CHECK(schedule.learning_rate({.own_step = 999, .swarm_step = 999, .learned_seconds = 0}) ==
         doctest::Approx(0.02));
   CHECK(!schedule.is_over(999, 0));
   CHECK(schedule.is_over(1000, 0));
@@ -131,14 +126,13 @@ TEST_CASE("a run of minutes is measured in learning time") {
   CHECK(schedule.is_over(1, 120));
 }
 
-TEST_CASE("an endless run cools with familiarity and rests after its passes") {
+TEST_CASE("an endless run keeps to its pace and rests after its passes") {
   Config config;
   config.learn.passes = 3;
+  config.learn.learning_rate = 1;
   const Schedule schedule(config);
-  CHECK(schedule.learning_rate(
-            {.own_step = 1000, .swarm_step = 1000, .learned_seconds = 0, .passes = 2}) <
-        schedule.learning_rate(
-            {.own_step = 1000, .swarm_step = 1000, .learned_seconds = 0, .passes = 0}));
+  CHECK(schedule.learning_rate({.own_step = 1000, .swarm_step = 1000, .pace = 0.25}) == 0.25);
+  CHECK(schedule.learning_rate({.own_step = 19, .swarm_step = 19, .pace = 0.5}) == 0.25);
   CHECK(!schedule.is_rested_out(2));
   CHECK(schedule.is_rested_out(3));
 }
