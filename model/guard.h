@@ -13,7 +13,7 @@ namespace starling::model {
 // Windows of text, held out. At most `windows_max`; beyond that a uniform choice of all that came.
 class Probe {
  public:
-  static constexpr size_t windows_max = 16;
+  static constexpr size_t windows_max = 8;          // scored in a thirtieth of ten steps' time
   static constexpr size_t window_size = 256;        // bytes
   static constexpr size_t text_size_least = 16384;  // of a shorter text nothing is held out
   static constexpr size_t windows_per_text = 4;
