@@ -22,8 +22,11 @@ constexpr double average_decay = 0.9;  // of the loss that is shown: about the l
 constexpr uint32_t failed_steps_max = 10;
 constexpr milliseconds idle_wait{1000};
 constexpr milliseconds announce_interval{500};
-constexpr milliseconds snapshot_age_max{2000};
-constexpr std::chrono::seconds snapshot_unused_max{30};
+// What answers read is renewed so often, and not so often that it takes more than such a share of
+// the time.
+constexpr std::chrono::seconds renew_interval{2};
+constexpr int renew_share_used = 50, renew_share_unused = 200;  // one in so many
+constexpr std::chrono::seconds served_unused_max{30};
 constexpr uint64_t payload_bytes_least = 1024;  // a delta below this is not worth its header
 constexpr int learner_nice = 10;                // answering comes before learning
 
@@ -42,7 +45,7 @@ Learner::Learner(LearnerWiring wiring)
   finished_ = schedule_.is_finite() &&
               schedule_.is_over(wiring_.mind->step_count(), wiring_.mind->learned_seconds());
   deltas_at_snapshot_ = wiring_.mind->exchange().applied().delta_count();
-  started_ = exchanged_ = saved_ = announced_at_ = rest_until_ = published_at_ = asked_at_ =
+  started_ = exchanged_ = saved_ = announced_at_ = rest_until_ = renew_at_ = asked_at_ =
       steady_clock::now();
 }
 
@@ -85,6 +88,7 @@ void Learner::run(const std::stop_token& stop) {
     std::string state;
     const std::string reason = why_not_learning(state);
     announce_base(reason.empty() && !personal_since_);
+    renew_served(reason.empty());
     if (reason.empty() && steady_clock::now() >= rest_until_) {
       learn_one_step();
       continue;
@@ -391,11 +395,6 @@ void Learner::after_commands() {
     if (const auto saved = save(); !saved)
       log_error("checkpoint", {{"error", saved.error().message}});
   }
-  {
-    std::lock_guard lock(mutex_);
-    const bool is_used = steady_clock::now() - asked_at_ < snapshot_unused_max;
-    if (!is_used) published_ = nullptr;
-  }
   publish_report();
 }
 
@@ -513,31 +512,51 @@ std::optional<Result<std::string, Failure>> Learner::write_checkpoint(millisecon
 }
 
 std::optional<Result<std::string, Failure>> Learner::roll_back(milliseconds timeout) {
-  return call([this](Mind&) { return go_back(); }, timeout);
+  const auto go_back_and_serve = [this](Mind&) {
+    Result<std::string, Failure> path = go_back();
+    if (path) (void)served(false);
+    return path;
+  };
+  return call(go_back_and_serve, timeout);
 }
 
-std::shared_ptr<const model::Snapshot> Learner::snapshot(bool is_exact, milliseconds timeout) {
+std::shared_ptr<const Served> Learner::snapshot(bool is_exact, milliseconds timeout) {
   {
     std::lock_guard lock(mutex_);
     asked_at_ = steady_clock::now();
-    if (!is_exact && published_ && steady_clock::now() - published_at_ < snapshot_age_max)
-      return published_;
+    if (!is_exact && served_) return served_;
   }
-  const auto refresh = [this](Mind& mind) {
-    std::unique_lock lock(mutex_);
-    if (!published_ || published_change_ != change_) {
-      published_ = nullptr;  // freed before the copy is made, unless an answer still reads it
-      lock.unlock();
-      std::shared_ptr<const model::Snapshot> fresh = mind.snapshot();
-      lock.lock();
-      published_ = std::move(fresh);
-      published_change_ = change_;
-    }
-    published_at_ = steady_clock::now();
-    return published_;
-  };
-  std::optional<std::shared_ptr<const model::Snapshot>> fresh = call(refresh, timeout);
+  auto fresh = call([this](Mind&) { return served(false); }, timeout);
   return fresh ? *fresh : nullptr;
+}
+
+// The weights as they are now.
+std::shared_ptr<const Served> Learner::served(bool is_prepared) {
+  if (served_ && served_change_ == change_) return served_;
+  auto fresh = std::make_shared<const Served>(wiring_.mind->snapshot(),
+                                              wiring_.config.serve.weights == "int8");
+  if (is_prepared) fresh->prepare();
+  served_change_ = change_;
+  std::lock_guard lock(mutex_);
+  return served_ = std::move(fresh);
+}
+
+// While it learns there is always something to answer from, so that nobody who asks waits for a
+// step to end, nor for its quantising. Otherwise it is there while somebody asks.
+void Learner::renew_served(bool is_learning) {
+  const auto start = steady_clock::now();
+  bool is_used = false;
+  {
+    std::lock_guard lock(mutex_);
+    is_used = start - asked_at_ < served_unused_max;
+    if (!is_learning && !is_used) served_ = nullptr;
+  }
+  const bool is_changed = !served_ || served_change_ != change_;
+  if (start < renew_at_ || !is_changed || (!is_learning && !served_)) return;
+  (void)served(true);
+  const auto end = steady_clock::now();
+  const auto least = (end - start) * (is_used ? renew_share_used : renew_share_unused);
+  renew_at_ = end + std::max<steady_clock::duration>(renew_interval, least);
 }
 
 void Learner::set_state(const std::string& state, const std::string& reason,

@@ -21,6 +21,7 @@
 #include "node/mind.h"
 #include "node/queue.h"
 #include "node/schedule.h"
+#include "node/serving.h"
 
 namespace starling::node {
 
@@ -91,9 +92,10 @@ class Learner {
     return future.get();  // it has begun: what it changes must be known to the caller
   }
 
-  // An immutable copy of the weights. `is_exact`: as of now; otherwise a published one may serve
-  // that is at most one exchange or a few seconds old. Null: the learner did not get to it in time.
-  std::shared_ptr<const model::Snapshot> snapshot(bool is_exact, std::chrono::milliseconds timeout);
+  // An immutable copy of the weights. `is_exact`: as of now, for which it waits until the step is
+  // done; otherwise the published one may serve, which is a few seconds old. Null: the learner did
+  // not get to it in time.
+  std::shared_ptr<const Served> snapshot(bool is_exact, std::chrono::milliseconds timeout);
 
   std::optional<Result<TeachOutcome, Failure>> teach(const model::Pair& pair, uint32_t steps_max,
                                                      std::chrono::milliseconds timeout);
@@ -127,6 +129,8 @@ class Learner {
   void exchange();
   void finish();
   void after_commands();
+  std::shared_ptr<const Served> served(bool is_prepared);
+  void renew_served(bool is_learning);
   void announce_base(bool is_learning);
   void tell_base();
   void offer_snapshot();
@@ -146,6 +150,7 @@ class Learner {
   uint64_t announced_ = 0;  // change of the base last announced
   uint64_t base_change_ = 1;
   uint64_t deltas_at_snapshot_ = 0;
+  uint64_t served_change_ = 0;  // change of the weights in served_
   uint32_t failed_steps_ = 0;
   std::optional<uint64_t> personal_since_;  // the step at which publishing ended
   bool paused_ = false;
@@ -153,14 +158,14 @@ class Learner {
   bool is_saved_ = true;     // the last checkpoint went well
   bool has_waited_ = false;  // for members, once
   std::string trouble_;      // why the state is degraded; empty: it is not
-  std::chrono::steady_clock::time_point started_, exchanged_, saved_, announced_at_, rest_until_;
+  std::chrono::steady_clock::time_point started_, exchanged_, saved_, announced_at_, rest_until_,
+      renew_at_;
   double loss_ = 0, bits_per_byte_ = 0;
 
   mutable std::mutex mutex_;  // guards what follows
   LearnerReport report_;
-  std::shared_ptr<const model::Snapshot> published_;
-  uint64_t published_change_ = 0;
-  std::chrono::steady_clock::time_point published_at_, asked_at_;
+  std::shared_ptr<const Served> served_;  // written by the thread alone
+  std::chrono::steady_clock::time_point asked_at_;
 };
 
 }  // namespace starling::node

@@ -152,7 +152,7 @@ Result<Done, Failure> Node::ask(const AskOptions& options,
   if (!current) return busy("ask");
   AskOptions bounded = options;
   bounded.bytes_max = std::min(options.bytes_max, home_.config.serve.answer_bytes_max);
-  answer(sessions_->begin(current), bounded, on_bytes);
+  answer(current->begin(), bounded, on_bytes);
   return Done{};
 }
 
@@ -219,7 +219,7 @@ Result<TeachOutcome, Failure> Node::teach(const std::string& prompt, const std::
   if (!current) return busy("teach");
   AskOptions question;
   question.prompt = prompt;
-  node::answer(sessions_->begin(current), question, [&outcome](const std::string& bytes) {
+  node::answer(current->begin(), question, [&outcome](const std::string& bytes) {
     outcome.answer += bytes;
     return true;
   });
@@ -231,7 +231,7 @@ Result<EvaluateOutcome, Failure> Node::evaluate(DataKind kind, std::vector<uint8
   if (!source) return Unexpected{source.error()};
   const auto current = learner_->snapshot(true, answer_timeout);
   if (!current) return busy("eval");
-  return node::evaluate(*current, *source);
+  return node::evaluate(current->snapshot(), *source);
 }
 
 Result<Done, Failure> Node::pause() {

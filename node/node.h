@@ -10,7 +10,6 @@
 #include "node/driver.h"
 #include "node/home.h"
 #include "node/learner.h"
-#include "node/serving.h"
 
 namespace starling::node {
 
@@ -74,7 +73,6 @@ class Node : public Daemon {
   model::RegionTable table_;    // the transport's threads read it
   std::unique_ptr<Driver> driver_;
   std::unique_ptr<Learner> learner_;
-  std::unique_ptr<Sessions> sessions_;
   std::unique_ptr<Transport> transport_;
   std::string listen_;  // host:port actually bound
   std::atomic<bool> is_leaving_ = false;

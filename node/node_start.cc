@@ -227,7 +227,6 @@ Result<Done, HomeError> Node::open_links() {
   if (!transport) return fail(ExitCode::unreachable, transport.error());
   transport_ = std::move(*transport);
   listen_ = host_of(config.node.listen) + ":" + std::to_string(transport_->port());
-  sessions_ = std::make_unique<Sessions>(home_.config.serve.weights == "int8");
   learner_ = std::make_unique<Learner>(LearnerWiring{
       .mind = std::move(mind_),
       .checkpoints = checkpoints_.get(),

@@ -2,15 +2,15 @@
 
 namespace starling::node {
 
-model::Session Sessions::begin(std::shared_ptr<const model::Snapshot> snapshot) {
-  if (!in_8_) return model::Session(std::move(snapshot));
-  std::lock_guard lock(mutex_);
-  if (source_.lock() != snapshot) {
-    quantised_ = nullptr;  // freed before the next is made, unless an answer still reads it
-    quantised_ = std::make_shared<const model::Quantised>(*snapshot);
-    source_ = snapshot;
-  }
-  return model::Session(quantised_);
+void Served::prepare() const {
+  if (in_8_)
+    std::call_once(once_,
+                   [this] { quantised_ = std::make_shared<const model::Quantised>(*snapshot_); });
+}
+
+model::Session Served::begin() const {
+  prepare();
+  return in_8_ ? model::Session(quantised_) : model::Session(snapshot_);
 }
 
 void answer(model::Session session, const AskOptions& options,

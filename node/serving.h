@@ -11,18 +11,21 @@
 
 namespace starling::node {
 
-// Begins sessions, in 8 bits unless told otherwise. A snapshot is quantised by the first who asks
-// it and by nobody again while it is the newest.
-class Sessions {
+// A snapshot as answers read it, in 8 bits unless told otherwise. Quantised once: by `prepare`, or
+// by the first who asks.
+class Served {
  public:
-  explicit Sessions(bool in_8) : in_8_(in_8) {}
-  model::Session begin(std::shared_ptr<const model::Snapshot> snapshot);
+  Served(std::shared_ptr<const model::Snapshot> snapshot, bool in_8)
+      : snapshot_(std::move(snapshot)), in_8_(in_8) {}
+  void prepare() const;
+  model::Session begin() const;
+  const model::Snapshot& snapshot() const { return *snapshot_; }
 
  private:
-  const bool in_8_;
-  std::mutex mutex_;                             // guards what follows
-  std::weak_ptr<const model::Snapshot> source_;  // of quantised_; not kept alive by it
-  std::shared_ptr<const model::Quantised> quantised_;
+  std::shared_ptr<const model::Snapshot> snapshot_;
+  bool in_8_;
+  mutable std::once_flag once_;
+  mutable std::shared_ptr<const model::Quantised> quantised_;
 };
 
 // Feeds the newline that starts every line, then the prompt, then what it answers, byte by byte.
