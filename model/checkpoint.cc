@@ -55,6 +55,8 @@ void copy_out(std::span<const Section> sections, std::string_view name, std::spa
   if (!to.empty()) std::memcpy(to.data(), found->bytes.data(), to.size_bytes());
 }
 
+}  // namespace
+
 std::string shape_fault(std::span<const Section> sections, const Shape& shape) {
   const Section* found = find(sections, "shape");
   if (found == nullptr) return "checkpoint section 'shape' is missing";
@@ -63,8 +65,6 @@ std::string shape_fault(std::span<const Section> sections, const Shape& shape) {
   return "checkpoint is of another shape: it has '" + line.substr(0, 256) + "', this model has '" +
          describe(shape) + "'";
 }
-
-}  // namespace
 
 std::vector<Section> sections_of(const std::string& shape_line, std::span<const float> x,
                                  const LearnerState& state) {

@@ -37,6 +37,9 @@ struct LearnerState {
 std::vector<Section> sections_of(const std::string& shape_line, std::span<const float> x,
                                  const LearnerState& state);
 
+// Names both shapes when the sections are of another one than `shape`; empty when they are not.
+std::string shape_fault(std::span<const Section> sections, const Shape& shape);
+
 // Copies the sections into `x` and `state` when all of them fit and are finite; otherwise changes
 // nothing and says which section is wrong and how.
 Result<Done, std::string> load_sections(std::span<const Section> sections, const Shape& shape,

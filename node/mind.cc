@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "model/checkpoint.h"
 #include "node/footprint.h"
 #include "node/mind_sections.h"
 #include "swarm/codec.h"
@@ -330,6 +331,8 @@ Result<Mind::Known, std::string> Mind::read_base_sections(
 }
 
 Result<Done, std::string> Mind::restore(std::span<const model::Section> sections) {
+  if (std::string fault = model::shape_fault(sections, options_.shape); !fault.empty())
+    return Unexpected{fault};
   auto base = read_base_sections(sections);
   if (!base) return Unexpected{base.error()};
   const model::Section* error = find(sections, "error");

@@ -283,6 +283,11 @@ TEST_CASE("a checkpoint gives the same steps again, and a foreign or damaged one
     CHECK(!restored.load(damaged).has_value());
     CHECK(copy_of(restored) == before);
   }
+  const Shape other = *shape_of_preset("demo");
+  const auto foreign = Trainer(other, {}, genesis(other, 1)).load(sections);
+  REQUIRE(!foreign.has_value());
+  CHECK(foreign.error() == "checkpoint is of another shape: it has '" + describe(small_shape()) +
+                               "', this model has '" + describe(other) + "'");
   auto spoilt = bytes[1];
   const float nan = std::numeric_limits<float>::quiet_NaN();
   std::memcpy(spoilt.data() + 40, &nan, sizeof nan);

@@ -62,6 +62,9 @@ const struct {
     {"learn:\n  rows: 0\n", "starling.yaml:2: learn.rows: must be from 1 to 1024 but is 0"},
     {"learn:\n  rows: 99999999999999999999\n",
      "starling.yaml:2: learn.rows: must be from 1 to 1024 but is 99999999999999999999"},
+    {"model:\n  threads: 0\n",
+     "starling.yaml:2: model.threads: must be from 1 to 256 but is 0; this machine has " +
+         std::to_string(core_count()) + " cores"},
     {"model:\n  threads:\n",
      "starling.yaml:2: model.threads: has no value; it must be a whole number"},
     {"model:\n  threads: [1]\n",

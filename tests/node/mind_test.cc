@@ -99,4 +99,22 @@ TEST_CASE("a mind's pace survives a checkpoint and sets the rate of an endless r
   CHECK(Schedule(config).learning_rate(progress) == doctest::Approx(8e-3 * 0.5));
 }
 
+TEST_CASE("a checkpoint of another preset is refused with both shapes and changes nothing") {
+  const MindOptions demo = options(false);
+  MindOptions tiny = demo;
+  tiny.config.model.preset = "tiny";
+  tiny.shape = *model::shape_of_preset("tiny");
+  Mind small(demo, model::genesis(demo.shape, genesis_seed));
+  Mind large(tiny, model::genesis(tiny.shape, genesis_seed));
+  REQUIRE(small.add(lines(1000)));
+  learn(small, 3, 8e-3);
+  const std::vector<float> before = weights(small);
+  const auto refused = small.restore(large.sections());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().find("'" + model::describe(demo.shape) + "'") != std::string::npos);
+  CHECK(refused.error().find("'" + model::describe(tiny.shape) + "'") != std::string::npos);
+  CHECK(weights(small) == before);
+  CHECK(small.step_count() == 3);
+}
+
 }  // namespace starling::node
