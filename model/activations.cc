@@ -1,5 +1,7 @@
 #include "model/activations.h"
 
+#include "model/large_pages.h"
+
 namespace starling::model {
 namespace {
 
@@ -78,7 +80,7 @@ Activations<R>::Activations(const Shape& shape, Window largest, Keep what)
     : window_max(largest), keep(what) {
   Divider<R> count(nullptr);
   divide(shape, largest, what, count, *this);
-  memory_.resize(count.taken());
+  assign_in_large_pages(memory_, count.taken(), R(0));
   Divider<R> divider(memory_.data());
   divide(shape, largest, what, divider, *this);
   const size_t room = segments_max(shape, largest);

@@ -1,22 +1,50 @@
 #include "model/quantised.h"
 
 #include <cassert>
+#include <utility>
+
+#include "model/large_pages.h"
 
 namespace starling::model {
 namespace {
 
 using View = LayerView<const float>;
 
-Matrix8 rows_of(const float* w, size_t rows, size_t columns) {
-  Matrix8 matrix(rows, columns);
+constexpr size_t line = 64;  // bytes that memory begins on
+
+// Hands out matrices side by side.
+class Shelf {
+ public:
+  explicit Shelf(uint8_t* memory) : at_(memory) {}
+  Matrix8 take(size_t rows, size_t columns) {
+    return {rows, columns, std::exchange(at_, at_ + Matrix8::bytes(rows, columns))};
+  }
+
+ private:
+  uint8_t* at_;
+};
+
+size_t matrix_bytes(const Shape& shape) {
+  const size_t D = shape.width, E = shape.channels, m = shape.mlp_width / shape.regions;
+  const size_t awake = awake_count(shape);
+  const auto mlp = [&](size_t width) {
+    return Matrix8::bytes(2 * width, D) + Matrix8::bytes(D, width);
+  };
+  const size_t layer = Matrix8::bytes(gate_count(shape) * E, D) + Matrix8::bytes(D, E) +
+                       mlp(awake * m) + (shape.regions - awake) * mlp(m);
+  return shape.layers * layer + Matrix8::bytes(vocabulary, D);
+}
+
+Matrix8 rows_of(const float* w, size_t rows, size_t columns, Shelf& shelf) {
+  Matrix8 matrix = shelf.take(rows, columns);
   for (size_t row = 0; row < rows; ++row) matrix.set_row(row, w + row * columns, 1);
   return matrix;
 }
 
 // Regions [first, first + count) side by side: the values of all, then the gates of all.
-Matrix8 w1_of(const View& layer, size_t first, size_t count) {
+Matrix8 w1_of(const View& layer, size_t first, size_t count, Shelf& shelf) {
   const size_t m = layer.region_width, D = layer.width;
-  Matrix8 matrix(2 * count * m, D);
+  Matrix8 matrix = shelf.take(2 * count * m, D);
   for (size_t r = 0; r < count; ++r)
     for (size_t i = 0; i < 2 * m; ++i) {
       const size_t row = i < m ? r * m + i : (count + r) * m + (i - m);
@@ -26,10 +54,10 @@ Matrix8 w1_of(const View& layer, size_t first, size_t count) {
 }
 
 // w2 lies transposed, region after region: (m, D) each.
-Matrix8 w2_of(const View& layer, size_t first, size_t count) {
+Matrix8 w2_of(const View& layer, size_t first, size_t count, Shelf& shelf) {
   const size_t m = layer.region_width, D = layer.width;
   std::vector<float> row(count * m);
-  Matrix8 matrix(D, count * m);
+  Matrix8 matrix = shelf.take(D, count * m);
   for (size_t out = 0; out < D; ++out) {
     for (size_t r = 0; r < count; ++r)
       for (size_t i = 0; i < m; ++i) row[r * m + i] = layer.w2(first + r)[i * D + out];
@@ -38,28 +66,29 @@ Matrix8 w2_of(const View& layer, size_t first, size_t count) {
   return matrix;
 }
 
-QuantisedLayer layer_of(const Shape& shape, const View& layer) {
+QuantisedLayer layer_of(const Shape& shape, const View& layer, Shelf& shelf) {
   const size_t D = shape.width, E = shape.channels, awake = awake_count(shape);
-  QuantisedLayer quantised{.upz = rows_of(layer.wupz, layer.gates * E, D),
-                           .wo = rows_of(layer.wo, D, E),
-                           .awake_w1 = w1_of(layer, 0, awake),
-                           .awake_w2 = w2_of(layer, 0, awake),
+  // In the order of the braces, which is the order of evaluation.
+  QuantisedLayer quantised{.upz = rows_of(layer.wupz, layer.gates * E, D, shelf),
+                           .wo = rows_of(layer.wo, D, E, shelf),
+                           .awake_w1 = w1_of(layer, 0, awake, shelf),
+                           .awake_w2 = w2_of(layer, 0, awake, shelf),
                            .selected_w1 = {},
                            .selected_w2 = {}};
   for (size_t r = awake; r < shape.regions; ++r) {
-    quantised.selected_w1.push_back(w1_of(layer, r, 1));
-    quantised.selected_w2.push_back(w2_of(layer, r, 1));
+    quantised.selected_w1.push_back(w1_of(layer, r, 1, shelf));
+    quantised.selected_w2.push_back(w2_of(layer, r, 1, shelf));
   }
   return quantised;
 }
 
 }  // namespace
 
-Quantised::Quantised(const Snapshot& snapshot)
-    : shape_(snapshot.shape),
-      step_(snapshot.step),
-      head_(rows_of(snapshot.parameters.data(), vocabulary, snapshot.shape.width)) {
+Quantised::Quantised(const Snapshot& snapshot) : shape_(snapshot.shape), step_(snapshot.step) {
   assert(snapshot.parameters.size() == parameter_count(shape_));
+  assign_in_large_pages(memory_, matrix_bytes(shape_) + line, uint8_t{0});
+  const auto address = reinterpret_cast<uintptr_t>(memory_.data());
+  Shelf shelf(memory_.data() + (line - address % line) % line);
   const Layout layout(shape_);
   const size_t D = shape_.width, E = shape_.channels;
   small_.reserve(layout.embedding_count() + shape_.layers * small_count());
@@ -72,8 +101,9 @@ Quantised::Quantised(const Snapshot& snapshot)
     keep(layer.norm1, D), keep(layer.fb, E), keep(layer.cw, taps * E), keep(layer.cb, E);
     keep(layer.norm2, D), keep(layer.mu, D), keep(layer.var, D), keep(layer.bias, shape_.regions);
     for (size_t r = 0; r < shape_.regions; ++r) keep(layer.selector(r), D);
-    layers_.push_back(layer_of(shape_, layer));
+    layers_.push_back(layer_of(shape_, layer, shelf));
   }
+  head_ = rows_of(snapshot.parameters.data(), vocabulary, D, shelf);
 }
 
 size_t Quantised::small_count() const {
@@ -94,14 +124,6 @@ LayerView<const float> Quantised::layer(size_t index) const {
   return view;
 }
 
-uint64_t Quantised::bytes() const {
-  uint64_t sum = small_.size() * sizeof(float) + head_.bytes();
-  for (const QuantisedLayer& layer : layers_) {
-    sum += layer.upz.bytes() + layer.wo.bytes() + layer.awake_w1.bytes() + layer.awake_w2.bytes();
-    for (const Matrix8& matrix : layer.selected_w1) sum += matrix.bytes();
-    for (const Matrix8& matrix : layer.selected_w2) sum += matrix.bytes();
-  }
-  return sum;
-}
+uint64_t Quantised::bytes() const { return small_.size() * sizeof(float) + memory_.size(); }
 
 }  // namespace starling::model

@@ -23,6 +23,8 @@ struct QuantisedLayer {
 class Quantised {
  public:
   explicit Quantised(const Snapshot& snapshot);
+  Quantised(const Quantised&) = delete;  // its matrices lie in its own memory
+  Quantised& operator=(const Quantised&) = delete;
   const Shape& shape() const { return shape_; }
   uint64_t step() const { return step_; }
   const float* embedding() const { return small_.data(); }  // (vocabulary, D)
@@ -41,6 +43,7 @@ class Quantised {
   Matrix8 head_;
   std::vector<QuantisedLayer> layers_;
   std::vector<float> small_;
+  std::vector<uint8_t> memory_;  // of all matrices, in the order in which a token reads them
 };
 
 }  // namespace starling::model

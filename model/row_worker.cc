@@ -3,6 +3,8 @@
 #include <cassert>
 #include <cmath>
 
+#include "model/large_pages.h"
+
 namespace starling::model {
 
 bool is_finite(const float* values, size_t count) {
@@ -15,7 +17,7 @@ RowWorker::RowWorker(const Shape& shape, uint32_t regions)
     : statistics(shape.layers, SelectionStatistics(shape)), tokens(regions), shape_(shape) {}
 
 void RowWorker::prepare(Window window_max) {
-  gradient.assign(parameter_count(shape_), 0.0f);
+  assign_in_large_pages(gradient, parameter_count(shape_), 0.0f);
   const Window held = activations_ == nullptr ? Window{0, 0} : activations_->window_max;
   if (held.rows != window_max.rows || held.length != window_max.length ||
       held.starts < window_max.starts) {

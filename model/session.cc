@@ -26,6 +26,23 @@ class Row {
   hwy::AlignedFreeUniquePtr<float[]> values_;
 };
 
+// A vector in 8 bits, see dot8.h.
+class Row8 {
+ public:
+  explicit Row8(size_t count) : values_(padded_columns(count)) {}
+  void round(const Row& from, size_t count) {
+    scale_ = kernels::round_to_8(from.data(), count, values_.data());
+  }
+  // to = w x, or += where `add`
+  void multiply(const Matrix8& w, float* to, bool add) const {
+    kernels::matrix_vector_8(w, values_.data(), scale_, to, add);
+  }
+
+ private:
+  std::vector<uint8_t> values_;
+  float scale_ = 0;
+};
+
 }  // namespace
 
 // One token at a time through the same formulas as network_forward, with matrix-vector products in
@@ -37,7 +54,7 @@ struct Session::Parts {
   Layout layout;
   StreamState<float> state;
   Row x, normed, upz, h, mixed, vg, hidden, logits;
-  std::vector<int8_t> x8;
+  Row8 normed8, mixed8, hidden8;
   std::vector<float> p;
   std::vector<float> scales;  // (layers, regions) of the current chunk
   float keep;                 // of the slow means
@@ -57,7 +74,9 @@ struct Session::Parts {
         vg(2 * widest_region(shape)),
         hidden(widest_region(shape)),
         logits(vocabulary),
-        x8(padded_columns(std::max<size_t>({shape.width, shape.channels, widest_region(shape)}))),
+        normed8(shape.width),
+        mixed8(shape.channels),
+        hidden8(widest_region(shape)),
         p(shape.regions),
         scales(size_t{shape.layers} * shape.regions),
         keep(static_cast<float>(slow_keep(shape))) {}
@@ -73,7 +92,6 @@ struct Session::Parts {
   }
 
   void norm(const float* gain);
-  void multiply(const Matrix8& w, const Row& from, float* to, bool add);
   void mix(const LayerView<const float>& layer, size_t index);
   void choose_regions(const LayerView<const float>& layer, size_t index);
   void think(const LayerView<const float>& layer, size_t index);
@@ -89,21 +107,21 @@ void Session::Parts::norm(const float* gain) {
   kernels::norm_forward(x.data(), gain, normed.data(), &inverse, 1, shape.width);
 }
 
-void Session::Parts::multiply(const Matrix8& w, const Row& from, float* to, bool add) {
-  const float scale = kernels::round_to_8(from.data(), w.columns(), x8.data());
-  kernels::matrix_vector_8(w, x8.data(), scale, to, add);
-}
-
 void Session::Parts::mix(const LayerView<const float>& layer, size_t index) {
   const size_t D = shape.width, E = shape.channels;
   norm(layer.norm1);
-  if (quantised)
-    multiply(quantised->matrices(index).upz, normed, upz.data(), false);
-  else
+  if (quantised) {
+    normed8.round(normed, D);
+    normed8.multiply(quantised->matrices(index).upz, upz.data(), false);
+  } else {
     kernels::matrix_vector(layer.wupz, normed.data(), upz.data(), layer.gates * E, D);
+  }
   kernels::scan_forward(upz.data(), {layer.fb, layer.cw, layer.cb}, state.scan(index), h.data(),
                         mixed.data(), {.length = 1, .channels = E});
-  if (quantised) return multiply(quantised->matrices(index).wo, mixed, x.data(), true);
+  if (quantised) {
+    mixed8.round(mixed, E);
+    return mixed8.multiply(quantised->matrices(index).wo, x.data(), true);
+  }
   kernels::matrix_vector(layer.wo, mixed.data(), normed.data(), D, E);
   kernels::add(normed.data(), x.data(), D);
 }
@@ -144,6 +162,7 @@ void Session::Parts::think_exactly(const LayerView<const float>& layer, size_t i
 void Session::Parts::think_in_8(size_t index) {
   const QuantisedLayer& matrices = quantised->matrices(index);
   const uint32_t awake = awake_count(shape);
+  normed8.round(normed, shape.width);
   if (awake > 0) gate_in_8(matrices.awake_w1, matrices.awake_w2, 1);
   for (uint32_t r = awake; r < shape.regions; ++r)
     if ((state.chosen(index) >> r & 1) != 0)
@@ -152,14 +171,18 @@ void Session::Parts::think_in_8(size_t index) {
 }
 
 void Session::Parts::gate_in_8(const Matrix8& w1, const Matrix8& w2, float scale) {
-  multiply(w1, normed, vg.data(), false);
+  normed8.multiply(w1, vg.data(), false);
   kernels::gated_forward(vg.data(), scale, hidden.data(), 1, w2.columns());
-  multiply(w2, hidden, x.data(), true);
+  hidden8.round(hidden, w2.columns());
+  hidden8.multiply(w2, x.data(), true);
 }
 
 void Session::Parts::predict() {
   norm(final_norm());
-  if (quantised) return multiply(quantised->head(), normed, logits.data(), false);
+  if (quantised) {
+    normed8.round(normed, shape.width);
+    return normed8.multiply(quantised->head(), logits.data(), false);
+  }
   kernels::matrix_vector(embedding(), normed.data(), logits.data(), vocabulary, shape.width);
 }
 

@@ -7,6 +7,7 @@
 
 #include "model/checkpoint.h"
 #include "model/kernels.h"
+#include "model/large_pages.h"
 #include "model/optimizer.h"
 #include "model/parallel.h"
 #include "model/row_worker.h"
@@ -132,8 +133,8 @@ struct Trainer::Parts {
 // Returns how many workers this batch keeps busy.
 uint32_t Trainer::Parts::prepare(const Batch& batch) {
   if (state.optimizer.m.empty()) {
-    state.optimizer.m.resize(x.size());
-    state.optimizer.v.resize(x.size());
+    assign_in_large_pages(state.optimizer.m, x.size(), 0.0f);
+    assign_in_large_pages(state.optimizer.v, x.size(), 0.0f);
   }
   const Window window{std::min(options.micro_rows, batch.rows), batch.length,
                       starts_of(batch, options.micro_rows)};

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "hwy/aligned_allocator.h"
 #include "model/activations.h"
 #include "model/dot8.h"
 #include "model/kernels.h"
@@ -226,14 +227,17 @@ void vector_matrix(benchmark::State& state, size_t rows, size_t columns) {
 
 void matrix_vector_8(benchmark::State& state, size_t rows, size_t columns) {
   const Floats w = numbers(rows * columns), x = numbers(columns);
-  model::Matrix8 matrix(rows, columns);
+  const size_t bytes = model::Matrix8::bytes(rows, columns);
+  const auto memory = hwy::AllocateAligned<uint8_t>(bytes);
+  std::fill_n(memory.get(), bytes, uint8_t{0});
+  model::Matrix8 matrix(rows, columns, memory.get());
   for (size_t row = 0; row < rows; ++row) matrix.set_row(row, w.data() + row * columns, 1);
-  std::vector<int8_t> x8(model::padded_columns(columns));
+  std::vector<uint8_t> x8(model::padded_columns(columns));
   const float scale = kernels::round_to_8(x.data(), columns, x8.data());
   Floats y(model::padded_rows(rows));
   const Work work{.operations = 2 * static_cast<double>(w.size()),
-                  .bytes = static_cast<double>(matrix.bytes()),
-                  .size = matrix.bytes(),
+                  .bytes = static_cast<double>(bytes),
+                  .size = bytes,
                   .access = Access::read};
   measure(state, work,
           [&] { kernels::matrix_vector_8(matrix, x8.data(), scale, y.data(), false); });
@@ -241,7 +245,7 @@ void matrix_vector_8(benchmark::State& state, size_t rows, size_t columns) {
 
 void round_to_8(benchmark::State& state, size_t width) {
   const Floats x = numbers(width);
-  std::vector<int8_t> x8(model::padded_columns(width));
+  std::vector<uint8_t> x8(model::padded_columns(width));
   Work work = elementwise(width, 4, 1.25);
   work.access = Access::read;
   measure(state, work,
