@@ -81,6 +81,20 @@ HWY_INLINE float sum_of_products(const float* x, const float* y, size_t count) {
   return sum;
 }
 
+// Requires: count > 0.
+HWY_INLINE float largest_of(const float* x, size_t count) {
+  const Tag d;
+  auto a = hn::Set(d, x[0]), b = a;
+  size_t i = 0;
+  for (; i + 2 * lanes <= count; i += 2 * lanes) {
+    a = hn::Max(a, hn::LoadU(d, x + i));
+    b = hn::Max(b, hn::LoadU(d, x + i + lanes));
+  }
+  float largest = hn::GetLane(hn::MaxOfLanes(d, hn::Max(a, b)));
+  for (; i < count; ++i) largest = std::max(largest, x[i]);
+  return largest;
+}
+
 void norm_forward(const float* x, const float* gain, float* y, float* inverse, size_t rows,
                   size_t width) {
   for (size_t n = 0; n < rows; ++n, x += width, y += width) {
@@ -325,7 +339,7 @@ double cross_entropy(float* logits, const uint16_t* targets, const float* weight
   double loss = 0;
   for (size_t n = 0; n < rows; ++n, logits += width) {
     const Tag d;
-    float largest = *std::max_element(logits, logits + width);
+    const float largest = largest_of(logits, width);
     const float chosen = logits[targets[n]] - largest;
     auto sums = hn::Zero(d);
     float rest = 0;

@@ -13,6 +13,12 @@
 namespace starling::model {
 namespace {
 
+// Bytes that are allocated now.
+size_t held() {
+  const struct mallinfo2 usage = mallinfo2();
+  return usage.uordblks + usage.hblkhd;
+}
+
 constexpr std::string_view rhyme =
     "one for sorrow, two for mirth, three for a wedding, four for a birth, five for silver, six "
     "for gold, "
@@ -301,10 +307,6 @@ TEST_CASE(
     "the memory that is announced is the memory that is taken, and scratch can be given back") {
   const Shape shape = *shape_of_preset("demo");
   const TrainerOptions options;
-  const auto held = [] {
-    const struct mallinfo2 usage = mallinfo2();
-    return usage.uordblks + usage.hblkhd;
-  };
   const Batch batch = example::text_batch(rhyme, 8, 128);
   const size_t before = held();
   if (before == 0) return;  // a sanitizer's allocator does not count
@@ -319,6 +321,28 @@ TEST_CASE(
   trainer.release_scratch();
   CHECK(static_cast<double>(held() - before) < 0.6 * announced);
   CHECK(trainer.step(batch, 1e-3f).has_value());
+}
+
+TEST_CASE("a preset takes what it announced to a tenth while training, and fits its budget") {
+  struct Budget {
+    std::string_view preset;
+    uint64_t mib;
+  };
+  for (const Budget& budget : {Budget{"tiny", 64}, Budget{"small", 160}, Budget{"base", 512}}) {
+    INFO(budget.preset);
+    const Shape shape = *shape_of_preset(budget.preset);
+    const TrainerOptions options;
+    const uint64_t announced = Trainer::memory_bytes(shape, options, 8, 256);
+    CHECK(announced <= budget.mib << 20);
+    CHECK(Trainer::memory_fault(shape, options, 8, 256, budget.mib << 20).empty());
+    const size_t before = held();
+    if (before == 0) continue;  // a sanitizer's allocator does not count
+    Trainer trainer(shape, options, genesis(shape, 1));
+    REQUIRE(trainer.step(example::text_batch(rhyme, 8, 256), 1e-3f).has_value());
+    const auto taken = static_cast<double>(held() - before);
+    CHECK(taken < 1.1 * static_cast<double>(announced));
+    CHECK(taken > 0.9 * static_cast<double>(announced));
+  }
 }
 
 }  // namespace starling::model
