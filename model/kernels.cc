@@ -81,18 +81,21 @@ HWY_INLINE float sum_of_products(const float* x, const float* y, size_t count) {
   return sum;
 }
 
-// Requires: count > 0.
+// NaN where one of x is not finite. Requires: count > 0.
 HWY_INLINE float largest_of(const float* x, size_t count) {
   const Tag d;
-  auto a = hn::Set(d, x[0]), b = a;
+  auto a = hn::Set(d, x[0]), b = a, zeros = hn::Zero(d);  // 0 times what is not finite is NaN
   size_t i = 0;
   for (; i + 2 * lanes <= count; i += 2 * lanes) {
-    a = hn::Max(a, hn::LoadU(d, x + i));
-    b = hn::Max(b, hn::LoadU(d, x + i + lanes));
+    const auto first = hn::LoadU(d, x + i), second = hn::LoadU(d, x + i + lanes);
+    a = hn::Max(a, first);
+    b = hn::Max(b, second);
+    zeros = hn::MulAdd(hn::Add(first, second), hn::Zero(d), zeros);
   }
   float largest = hn::GetLane(hn::MaxOfLanes(d, hn::Max(a, b)));
-  for (; i < count; ++i) largest = std::max(largest, x[i]);
-  return largest;
+  float zero = hn::GetLane(hn::SumOfLanes(d, zeros));
+  for (; i < count; ++i) largest = std::max(largest, x[i]), zero += 0.0f * x[i];
+  return largest + zero;
 }
 
 void norm_forward(const float* x, const float* gain, float* y, float* inverse, size_t rows,

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "hwy/aligned_allocator.h"
 #include "hwy/targets.h"
@@ -253,6 +254,21 @@ TEST_CASE("the loss equals the naive one, for logits far apart too") {
         reference::cross_entropy(slow.data(), targets.data(), weights.data(), rows, width);
     CHECK(loss == doctest::Approx(loss2).epsilon(1e-5));
     CHECK(distance(fast, slow) < near);
+  });
+}
+
+TEST_CASE("a logit that is not finite makes the loss so, wherever it stands") {
+  with_every_isa([] {
+    constexpr size_t width = 67;
+    const uint16_t target = 5;
+    const float weight = 1;
+    for (size_t at = 0; at < width; ++at)
+      for (const float value :
+           {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        std::vector<float> logits(width, 0.5f);
+        logits[at] = value;
+        CHECK(!std::isfinite(kernels::cross_entropy(logits.data(), &target, &weight, 1, width)));
+      }
   });
 }
 
