@@ -1,5 +1,7 @@
 // MindService.
+#include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "node/local_server.h"
 #include "node/local_unary.h"
@@ -9,6 +11,10 @@ namespace starling::node {
 namespace {
 
 constexpr std::chrono::seconds write_wait_max{30};  // for an asker that does not read
+// Pieces of an answer that come within this time go out together, up to this size: a message for
+// each byte would take the processor from the model.
+constexpr std::chrono::milliseconds write_interval{15};
+constexpr size_t write_size_max = 16384;
 
 DataKind kind_of(v1::DataKind kind) {
   if (kind == v1::DATA_KIND_TEXT) return DataKind::text;
@@ -57,6 +63,7 @@ class Asking final : public grpc::ServerWriteReactor<v1::AskResponse> {
     parts_.mind.run([this] {
       const auto done =
           parts_.daemon.ask(options_, [this](const std::string& piece) { return write(piece); });
+      (void)flush();
       end_with(done ? grpc::Status::OK : refusal_of(done.error()));
     });
   }
@@ -74,7 +81,17 @@ class Asking final : public grpc::ServerWriteReactor<v1::AskResponse> {
 
   bool write(const std::string& piece) {
     if (is_cancelled_ || parts_.is_stopping) return false;
-    response_.set_data(piece);
+    waiting_ += piece;
+    const bool is_due =
+        waiting_.size() >= write_size_max || std::chrono::steady_clock::now() >= next_write_;
+    return !is_due || flush();
+  }
+
+  // False: nobody reads any more.
+  bool flush() {
+    if (waiting_.empty() || is_cancelled_) return !is_cancelled_;
+    response_.set_data(std::exchange(waiting_, {}));
+    next_write_ = std::chrono::steady_clock::now() + write_interval;
     StartWrite(&response_);
     auto ok = written_.pop_until(std::chrono::steady_clock::now() + write_wait_max);
     if (!ok) {
@@ -90,6 +107,8 @@ class Asking final : public grpc::ServerWriteReactor<v1::AskResponse> {
   bool has_place_ = false;
   std::atomic<bool> is_cancelled_{false};
   Queue<bool> written_{1};
+  std::string waiting_;                               // not yet written
+  std::chrono::steady_clock::time_point next_write_;  // not before; the first one at once
   v1::AskResponse response_;
 };
 
