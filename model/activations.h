@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "model/dropout.h"
 #include "model/parameters.h"
 
 namespace starling::model {
@@ -64,6 +65,7 @@ class Activations {
   Keep keep;
   std::vector<Segment> segments;  // of the window in flight
   std::vector<Run> runs;
+  Dropout dropout;  // of the window in flight
   std::vector<LayerActivations<R>> layers;
   R* out;            // (N, D) residual stream after the last layer
   R* inverse_final;  // (N)

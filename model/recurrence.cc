@@ -46,6 +46,7 @@ void recurrence_forward(const LayerView<const R>& weights, Window window, size_t
                           kept.h + at, activations.mixed + at,
                           {.length = run.length, .channels = E});
   }
+  drop(activations.dropout, mixing_site(layer), activations.mixed, N * E);
   if (kept.middle != kept.x) std::copy_n(kept.x, N * D, kept.middle);
   kernels::multiply_nt(activations.mixed, weights.wo, kept.middle,
                        {.rows = N, .columns = D, .depth = E}, true);
@@ -59,6 +60,7 @@ void recurrence_backward(const LayerView<const R>& weights, const LayerView<R>& 
   const size_t N = window.positions(), D = weights.width, E = channels;
   kernels::multiply_nn(activations.dx, weights.wo, activations.dmixed,
                        {.rows = N, .columns = E, .depth = D}, false);
+  drop(activations.dropout, mixing_site(layer), activations.dmixed, N * E);
   for (const Run& run : activations.runs) {
     const size_t at = run.first * E;
     const R* before = run.is_first ? kept.state + run.row * 4 * E : activations.zeros;
@@ -68,6 +70,7 @@ void recurrence_backward(const LayerView<const R>& weights, const LayerView<R>& 
                            ScanGradients<R>{gradient.fb, gradient.cw, gradient.cb},
                            {.length = run.length, .channels = E});
   }
+  drop(activations.dropout, mixing_site(layer), activations.mixed, N * E);
   kernels::multiply_tn(activations.dx, activations.mixed, gradient.wo,
                        {.rows = D, .columns = E, .depth = N}, true);
   if (weights.gates == 2) join_gates(activations.dupz, N, E);

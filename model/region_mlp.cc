@@ -112,8 +112,9 @@ void scatter_add(const Activations<R>& activations, const LayerActivations<R>& k
 }
 
 template <Real R>
-void forward_group(const Shape& shape, const Group<R>& group, const LayerActivations<R>& kept,
-                   R* vg, Activations<R>& activations, R* out) {
+void forward_group(const Shape& shape, const Group<R>& group, size_t layer, R* vg,
+                   Activations<R>& activations, R* out) {
+  const LayerActivations<R>& kept = activations.layers[layer];
   const size_t D = shape.width, n = group.positions, width = group.width;
   const R* rows = gathered(activations, kept, group, static_cast<const R*>(activations.normed), D,
                            activations.gather);
@@ -126,6 +127,7 @@ void forward_group(const Shape& shape, const Group<R>& group, const LayerActivat
                              activations.hidden + row * width, activations.segments[i].length,
                              width);
     });
+  drop(activations.dropout, region_site(layer, group.first), activations.hidden, n * width);
   const Extent extent{.rows = n, .columns = D, .depth = width};
   if (group.first < awake_count(shape))
     return kernels::multiply_nn(activations.hidden, group.w2, out, extent, true);
@@ -206,7 +208,8 @@ void selector_backward(const Shape& shape, const Group<R>& group, const LayerVie
 
 template <Real R>
 void backward_group(const Shape& shape, const Group<R>& group, const LayerView<R>& gradient,
-                    const LayerActivations<R>& kept, const R* vg, Activations<R>& activations) {
+                    size_t layer, const R* vg, Activations<R>& activations) {
+  const LayerActivations<R>& kept = activations.layers[layer];
   const size_t D = shape.width, n = group.positions, width = group.width;
   R* const hidden = activations.hidden;
   R* const dhidden = activations.dhidden;
@@ -214,6 +217,8 @@ void backward_group(const Shape& shape, const Group<R>& group, const LayerView<R
   const R* dout = gathered(activations, kept, group, static_cast<const R*>(activations.dx), D,
                            activations.gather_d);
   kernels::multiply_nt(dout, group.w2, dhidden, {.rows = n, .columns = width, .depth = D}, false);
+  const uint64_t site = region_site(layer, group.first);
+  drop(activations.dropout, site, dhidden, n * width);
   if (group.first < awake_count(shape))
     kernels::gated_backward(vg, R(1), dhidden, dvg, hidden, n, width);
   else
@@ -223,6 +228,7 @@ void backward_group(const Shape& shape, const Group<R>& group, const LayerView<R
           dvg + row * 2 * width, hidden + row * width, activations.segments[i].length, width);
       selector_backward(shape, group, gradient, i, dscale, kept, activations);
     });
+  drop(activations.dropout, site, hidden, n * width);
   R* dw1 = gradient.w1(group.first);
   R* dw2 = gradient.w2(group.first);
   const bool together = group.regions > 1;
@@ -261,7 +267,7 @@ void region_mlp_forward(const Shape& shape, const LayerView<const R>& weights, W
   R* vg = kept.vg;
   const auto forward = [&](const Group<R>& group) {
     if (group.positions == 0) return;
-    forward_group(shape, group, kept, vg, activations, out);
+    forward_group(shape, group, layer, vg, activations, out);
     vg += group.positions * 2 * group.width;
   };
   const uint32_t awake = awake_count(shape);
@@ -281,7 +287,7 @@ void region_mlp_backward(const Shape& shape, const LayerView<const R>& weights,
   const R* vg = kept.vg;
   const auto backward = [&](const Group<R>& group) {
     if (group.positions == 0) return;
-    backward_group(shape, group, gradient, kept, vg, activations);
+    backward_group(shape, group, gradient, layer, vg, activations);
     vg += group.positions * 2 * group.width;
   };
   const uint32_t awake = awake_count(shape);

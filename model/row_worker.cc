@@ -49,6 +49,8 @@ bool RowWorker::run(const WorkOrder& order, uint32_t first, Window window) {
       .vectors = std::span(batch.vectors).subspan(given * shape_.width, count * shape_.width),
       .starts = batch.starts.empty() ? std::span<const uint8_t>()
                                      : std::span(batch.starts).subspan(start, window.positions())};
+  activations_->dropout = order.dropout;
+  activations_->dropout.seed += first;
   const Routing routing{.allowed = order.allowed, .statistics = statistics};
   const float* x = order.x.data();
   network_forward(shape_, x, symbols, window, order.rows.subspan(first, window.rows), routing,

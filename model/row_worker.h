@@ -18,6 +18,7 @@ struct WorkOrder {
   std::span<const uint64_t> allowed;   // per layer; empty: all regions may be chosen
   std::span<StreamState<float>> rows;  // of the whole batch
   double total_weight;                 // of the whole batch
+  Dropout dropout;                     // with the step's seed
   std::span<float> dvectors;           // like batch.vectors
 };
 

@@ -152,13 +152,15 @@ uint32_t Trainer::Parts::prepare(const Batch& batch) {
 bool Trainer::Parts::run(const Batch& batch, uint32_t active) {
   double total_weight = 0;
   for (const float weight : batch.weights) total_weight += static_cast<double>(weight);
-  const WorkOrder order{.batch = batch,
-                        .x = x,
-                        .allowed = options.working_set ? std::span<const uint64_t>(allowed)
-                                                       : std::span<const uint64_t>(),
-                        .rows = rows,
-                        .total_weight = total_weight,
-                        .dvectors = dvectors};
+  const WorkOrder order{
+      .batch = batch,
+      .x = x,
+      .allowed =
+          options.working_set ? std::span<const uint64_t>(allowed) : std::span<const uint64_t>(),
+      .rows = rows,
+      .total_weight = total_weight,
+      .dropout = {options.dropout, mask_seed(options.dropout_seed, state.counters.steps)},
+      .dvectors = dvectors};
   std::vector<uint8_t> finished(active, 1);
   parallel_for(active, active, [&](uint32_t index) {
     const uint32_t stride = active * options.micro_rows;

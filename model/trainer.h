@@ -33,6 +33,8 @@ struct TrainerOptions {
   float beta2 = 0.98f;
   float weight_decay = 0.05f;  // matrices only
   float clip_norm = 1.0f;
+  float dropout = 0;  // share of the blocks' inner values, from 0 to below 1; see dropout.h
+  uint64_t dropout_seed = 1;
   uint32_t micro_rows = 2;  // rows that are in flight at once: bounds the activations' memory
   // Groups of micro_rows rows that run at once; each thread more holds a gradient and activations.
   uint32_t threads = 1;

@@ -31,7 +31,7 @@ struct Options {
   double learning_rate = 5e-3;
   double last_rate = 0.02;  // share of the learning rate that the cosine ends at
   double warm_up = 40;      // steps
-  double beta1 = 0.9, beta2 = 0.98, decay = 0.05;
+  double beta1 = 0.9, beta2 = 0.98, decay = 0.05, dropout = 0;
   double evaluate_every = 0;  // tokens; 0: only at the end
   double score_bytes = 0;     // of each held-out tenth; 0: all of it
   double stop_below = 0;      // bits per byte, mean of the warm ones
@@ -51,6 +51,7 @@ constexpr NumberOption number_options[] = {
     {"--warm-up", &Options::warm_up, "steps (40)"},
     {"--beta1", &Options::beta1, "of AdamW (0.9)"},
     {"--beta2", &Options::beta2, "of AdamW (0.98)"},
+    {"--dropout", &Options::dropout, "share of the blocks' inner values (0)"},
     {"--decay", &Options::decay, "weight decay (0.05)"},
     {"--evaluate-every", &Options::evaluate_every, "tokens (only at the end)"},
     {"--score-bytes", &Options::score_bytes, "of each held-out tenth, at least 4096 (all of it)"},
@@ -110,7 +111,7 @@ std::optional<Options> read_options(int count, char** words) {
     ++i;
   }
   const StreamOptions& streams = options.streams;
-  if (options.texts.empty() || options.threads < 1 ||
+  if (options.texts.empty() || options.threads < 1 || options.dropout >= 1 ||
       (options.score_bytes != 0 && options.score_bytes < 4096) || streams.stay == 0 ||
       streams.length == 0 || streams.rows == 0 || streams.skill_rows >= streams.rows)
     return std::nullopt;
@@ -150,6 +151,8 @@ class Study {
                  {.beta1 = static_cast<float>(options.beta1),
                   .beta2 = static_cast<float>(options.beta2),
                   .weight_decay = static_cast<float>(options.decay),
+                  .dropout = static_cast<float>(options.dropout),
+                  .dropout_seed = static_cast<uint64_t>(options.seed),
                   .threads = static_cast<uint32_t>(options.threads),
                   .working_set = false},
                  model::genesis(shape, static_cast<uint64_t>(options.seed))) {

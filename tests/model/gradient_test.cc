@@ -90,9 +90,10 @@ struct SmallNetwork {
   }
 };
 
-void check_gradient(const Shape& shape) {
+void check_gradient(const Shape& shape, float dropped_share) {
   INFO(describe(shape));
   SmallNetwork net(shape);
+  net.activations.dropout = {.share = dropped_share, .seed = 3};
   net.forward(false);
   loss_backward(net.shape, std::as_const(net.parameters).data(), net.window, net.predictions,
                 net.gradient.data(), net.activations);
@@ -126,7 +127,11 @@ void check_gradient(const Shape& shape) {
 TEST_CASE(
     "the gradient of the whole network is right: carried state, starts inside rows, given vectors, "
     "sleeping regions") {
-  for (const Shape& shape : example::odd_shapes()) check_gradient(shape);
+  for (const Shape& shape : example::odd_shapes()) check_gradient(shape, 0);
+}
+
+TEST_CASE("the gradient of the whole network is right with a mask of dropout that stays") {
+  for (const Shape& shape : example::odd_shapes()) check_gradient(shape, 0.3f);
 }
 
 TEST_CASE("a region that no segment wakes has a gradient of exactly zero") {
