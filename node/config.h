@@ -32,6 +32,7 @@ struct Config {
     std::vector<std::string> sources;  // files or folders; .tsv files are PROMPT<TAB>ANSWER pairs
     double replay_fraction = 0.75;
     double learning_rate = 0;  // 0: the preset's own
+    double dropout = 0;        // share of the blocks' inner values
     uint32_t rows = 8;         // sequences a step
     uint32_t length = 256;     // bytes a sequence
     double personal_fraction =

@@ -24,6 +24,8 @@ model::TrainerOptions trainer_options(const Config& config) {
   options.beta1 = config.swarm.exchange ? 0.5f : 0.9f;
   options.threads = config.model.threads;
   options.working_set = config.model.working_set;
+  options.dropout = static_cast<float>(config.learn.dropout);
+  options.dropout_seed = config.learn.seed;
   // One row at a time where a row's activations are large: small then learns within 200 MiB.
   if (config.model.preset == "small" || config.model.preset == "base") options.micro_rows = 1;
   return options;

@@ -207,6 +207,7 @@ TEST_CASE("default_yaml parses back to every value it was given") {
   config.learn.sources = {"/a b", "~", "true"};
   config.learn.replay_fraction = 0.1;
   config.learn.learning_rate = 1.0 / 3;
+  config.learn.dropout = 0.25;
   config.learn.seed = ~uint64_t{0};
   config.learn.steps = 1000000000000;
   config.swarm.exchange = false;
