@@ -37,6 +37,12 @@ double cosine(double dot, double square_a, double square_b) {
   return square_a > 0 && square_b > 0 ? dot / std::sqrt(square_a * square_b) : 0;
 }
 
+double median_of(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 // How near two must be to count as copies: nearer than the rule says, and much nearer than two
 // typical ones, because honest neighbours all say nearly the same while they know nothing yet.
 double copy_threshold(const Products& products, const JudgementRules& rules) {
@@ -46,9 +52,7 @@ double copy_threshold(const Products& products, const JudgementRules& rules) {
     for (size_t j = i + 1; j < count; ++j)
       cosines.push_back(cosine(products.at(i, j), products.at(i, i), products.at(j, j)));
   }
-  const auto middle = cosines.begin() + static_cast<std::ptrdiff_t>(cosines.size() / 2);
-  std::nth_element(cosines.begin(), middle, cosines.end());
-  return std::max(rules.copy_cosine, (1 + *middle) / 2);
+  return std::max(rules.copy_cosine, (1 + median_of(std::move(cosines))) / 2);
 }
 
 double median_size(const Products& products) {
@@ -76,6 +80,31 @@ uint32_t share_of(const Products& products, size_t i, const Standings& standings
   return std::max(share, static_cast<uint32_t>(excess));
 }
 
+// Where members' data differ, their steps work against one another in the end: the cosine of
+// honest ones goes as 1 / sqrt(N) then, so that few origins may disagree more, and where all
+// disagree it is no one's fault. Fewer than a third can be held at once, those that agree least:
+// more are not the odd ones out.
+void hold_least_agreeing(const Products& products, const JudgementRules& rules,
+                         Standings& standings) {
+  const size_t count = products.origins.size();
+  std::vector<double> agreements;
+  for (const PeerId& origin : products.origins)
+    agreements.push_back(standings.at(origin).agreement);
+  const double usual = std::min(0.0, median_of(agreements));
+  const double few =
+      std::max(1.0, std::sqrt(rules.hold_below_origins / static_cast<double>(count)));
+  std::vector<std::pair<double, size_t>> against;
+  for (size_t i = 0; i < count; ++i) {
+    Standing& standing = standings.at(products.origins[i]);
+    const double border = standing.is_held ? rules.release_above : few * rules.hold_below;
+    if (agreements[i] < usual + border) against.push_back({agreements[i], i});
+    standing.is_held = false;
+  }
+  std::sort(against.begin(), against.end());
+  against.resize(std::min(against.size(), (count - 1) / 3));
+  for (const auto& [agreement, i] : against) standings.at(products.origins[i]).is_held = true;
+}
+
 }  // namespace
 
 Standings judge(const Products& products, Standings before, const JudgementRules& rules) {
@@ -98,9 +127,8 @@ Standings judge(const Products& products, Standings before, const JudgementRules
     const double own = products.at(i, i), weight = weights[i];
     const double others = total - 2 * weight * row[i] + weight * weight * own;
     standing.agreement = (standing.agreement + cosine(row[i] - weight * own, own, others)) / 2;
-    const double border = standing.is_held ? rules.release_above : rules.hold_below;
-    standing.is_held = standing.agreement < border;
   }
+  hold_least_agreeing(products, rules, after);
   const double copy_cosine = copy_threshold(products, rules);
   const double size_bound = rules.size_max * median_size(products);
   for (size_t i = 0; i < count; ++i) {

@@ -7,7 +7,8 @@
 // `cut_stride` intervals, the window is the last `window_intervals` of them, and S_j the sum of
 // what origin j said in it. Then
 //   agreement  a_j = (a_j + cos(S_j, sum of the others' S)) / 2; below `hold_below` j is held,
-//              above `release_above` it is believed again
+//              above `release_above` it is believed again. Both are lower where all disagree, the
+//              first also among few, and a third or more is never held
 //   copies     origins whose S point the same way share one vote: each counts as one of so many
 //   size       an origin whose S is larger than `size_max` typical ones, by large deltas or by
 //              many, counts as one of so many copies too
@@ -45,7 +46,8 @@ inline constexpr size_t judgement_records_max = 1u << 18;
 
 struct JudgementRules {
   bool is_on = true;          // off: everything counts in full
-  double hold_below = -0.25;  // honest ones stayed above -0.18 (README.md)
+  double hold_below = -0.25;  // of many origins: honest ones stayed above -0.18 (README.md)
+  double hold_below_origins = 20;  // of how many; fewer may disagree more
   double release_above = 0;
   double copy_cosine = 0.8;  // and half of the way from the typical pair's cosine to 1
   double size_max = 2;       // times the median

@@ -57,6 +57,30 @@ TEST_CASE("who works against the others is held, and believed again when it work
   CHECK(standings[peer(5)].agreement > 0);
 }
 
+TEST_CASE("members that pull apart because their data differ are all believed") {
+  const Products apart =
+      products_of({{3, -1, -1, -1}, {-1, 3, -1, -1}, {-1, -1, 3, -1.1}, {-1, -1, -1, 3.1}});
+  Standings standings;
+  for (int cut = 0; cut < 9; ++cut) {
+    standings = judge(apart, std::move(standings), {});
+    for (uint8_t i = 1; i <= 4; ++i) CHECK(!standings[peer(i)].is_held);
+  }
+  CHECK(standings[peer(1)].agreement < -0.9);
+}
+
+TEST_CASE("of many that work against the rest, fewer than a third are held, the worst first") {
+  auto vectors = with({-1, -.8, -.8, -.8});
+  vectors.push_back({-1, -.8, -.8, -.9});
+  Standings standings;
+  for (int cut = 0; cut < 9; ++cut) {
+    standings = judge(products_of(vectors), std::move(standings), {});
+    int held = 0;
+    for (const auto& [origin, standing] : standings) held += standing.is_held;
+    CHECK(held <= 1);
+  }
+  for (uint8_t i = 1; i <= 4; ++i) CHECK(!standings[peer(i)].is_held);
+}
+
 TEST_CASE("near copies share one vote, unless all are near") {
   auto vectors = four_honest;
   vectors.push_back({.1, 0, 0, 2});
