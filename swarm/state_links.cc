@@ -331,7 +331,9 @@ void State::Parts::run_links(Turn& turn) {
   if (is_digest) digest_at = never;
   for (auto& [peer, link] : links) {
     const bool is_due = link.heartbeat_at <= turn.now;
-    if (is_due && !link.is_met) send_hello(turn, peer);
+    // A digest puts the next heartbeat off: in a lively swarm the Hello would never come again.
+    const bool is_unmet = !link.is_met && (is_due || (is_digest && link.is_greeted));
+    if (is_unmet) send_hello(turn, peer);
     if (is_due && !link.is_greeted)
       link.heartbeat_at = turn.now.after(config.heartbeat_interval_ms);
     if (!link.is_greeted || !(is_due || is_digest)) continue;

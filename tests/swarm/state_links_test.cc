@@ -447,5 +447,17 @@ TEST_CASE("a second link of one peer takes the first one's place") {
   CHECK(desk.state->view(desk.now).neighbours == 1);
 }
 
+TEST_CASE("a greeting that was lost comes again, however often our vector changes meanwhile") {
+  Desk desk;
+  Peer peer(3);
+  desk.link(peer);
+  desk.outputs.clear();
+  for (uint64_t seq = 1; seq <= 10; ++seq) {  // faster than the heartbeat's interval
+    desk.publish(seq);
+    desk.pass(desk.config.heartbeat_interval_ms / 2);
+  }
+  CHECK(sent_to<Hello>(desk.outputs, peer.id).size() >= 5);
+}
+
 }  // namespace
 }  // namespace starling::swarm::state_test
