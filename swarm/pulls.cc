@@ -78,7 +78,7 @@ void Pulls::admit(const VersionVector& mine, const std::vector<PullSource>& sour
 void Pulls::rest(Want& want, Instant now) const {
   want.asked.reset();
   want.tried.clear();
-  const int64_t pause_ms = config_.pull_timeout_ms << std::min(want.rounds, 8u);
+  const int64_t pause_ms = pull_retry_min_ms << std::min(want.rounds, 8u);
   want.due = now.after(std::min(pause_ms, pull_retry_max_ms));
   ++want.rounds;
 }

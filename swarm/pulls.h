@@ -14,6 +14,8 @@
 namespace starling::swarm {
 
 inline constexpr size_t wants_max = 1024;  // missing deltas that we keep account of
+inline constexpr int64_t pull_retry_min_ms =
+    1000;  // pause before all are asked again: a line that loses frames did not refuse. Doubles.
 inline constexpr int64_t pull_retry_max_ms =
     60000;  // longest pause before a delta is asked for again
 inline constexpr int64_t push_grace_ms =
