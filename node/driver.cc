@@ -10,7 +10,6 @@
 #include <fstream>
 
 #include "node/clock.h"
-#include "node/delta_keys.h"
 #include "node/file_hash.h"
 #include "node/log.h"
 #include "swarm/codec.h"
@@ -35,8 +34,6 @@ const char* notice_event(swarm::Notice::Kind kind) {
       return "peer_lost";
     case swarm::Notice::Kind::delta_accepted:
       return "delta_accepted";
-    case swarm::Notice::Kind::delta_held:
-      return "delta_held";
     case swarm::Notice::Kind::delta_refused:
       return "delta_refused";
     case swarm::Notice::Kind::equivocation:
@@ -172,7 +169,6 @@ void Driver::act(swarm::Output& output) {
                    log_error("delta not stored", {{"error", stored.error()}});
                  },
                  [&](swarm::Deliver& delivery) {
-                   if (held_.erase(delivery.key) > 0) wiring_.db->set("held", encode_keys(held_));
                    const bool is_in_log = !(not_stored_ && *not_stored_ == delivery.key);
                    if (!learner_->deliver(std::move(delivery), is_in_log)) {
                      log_error("learner stuck",
@@ -266,10 +262,6 @@ void Driver::install(const swarm::InstallSnapshot& request) {
 }
 
 void Driver::notice(const swarm::Notice& said) {
-  if (said.kind == swarm::Notice::Kind::delta_held && said.key) {
-    held_.insert(*said.key);  // in the log, but not to be replayed from it: it is judged anew
-    wiring_.db->set("held", encode_keys(held_));
-  }
   std::map<std::string, std::string> fields{{"peer", swarm::short_string(said.peer)}};
   std::string reason = said.reason;
   if (said.kind == swarm::Notice::Kind::equivocation && reason.empty()) reason = "equivocation";

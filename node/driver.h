@@ -9,7 +9,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <thread>
 #include <variant>
 
@@ -84,7 +83,6 @@ class Driver {
   Queue<Item> queue_{queue_max};
   uint64_t control_seq_ = 0;
   swarm::Digest incoming_{};                   // the snapshot file whose chunks come in
-  std::set<swarm::DeltaKey> held_;             // at most the protocol's held_max
   std::optional<swarm::DeltaKey> not_stored_;  // the last one that the log would not take
   std::vector<swarm::Output> outbox_;
   std::map<swarm::Digest, std::string> snapshot_files_;  // offered, by file hash; at most 3

@@ -182,6 +182,12 @@ void Learner::judge() {
         event, {{"peer", peer}, {"reason", reason}, {"deltas", std::to_string(ruling.deltas)}});
     log_info(event, {{"peer", peer}, {"reason", reason}});
   }
+  for (const swarm::DeltaKey& key : judged.oversized) {
+    const std::string peer = swarm::short_string(key.stream.origin);
+    const char* reason = "its norm is over four times what is usual";
+    wiring_.events->add("delta_held", {{"peer", peer}, {"reason", reason}});
+    log_info("delta_held", {{"peer", peer}, {"reason", reason}});
+  }
 }
 
 // Puts a snapshot in place of the base and adds again what the old base held beyond it. Refused,
@@ -417,6 +423,7 @@ void Learner::tell_base() {
     std::lock_guard lock(mutex_);
     report_.base_hash = hash;
     report_.deltas = exchange.applied().delta_count();
+    report_.held = exchange.judgement().apart_count();
   }
   (void)wiring_.to_swarm(swarm::BaseReached{exchange.applied(), hash});
   (void)wiring_.to_swarm(swarm::Progress{wiring_.mind->step_count(),

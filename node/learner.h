@@ -32,7 +32,8 @@ struct LearnerReport {
   uint64_t step = 0;
   double loss = 0, bits_per_byte = 0;  // moving averages; 0: none yet
   swarm::Digest base_hash{};
-  uint64_t deltas = 0;  // in the base
+  uint64_t deltas = 0;  // known to the base: counted in it, or held
+  uint64_t held = 0;    // of them
   uint64_t published = 0;
   double bits_per_parameter = 0;
   bool is_finished = false, is_paused = false;

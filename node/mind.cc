@@ -325,7 +325,11 @@ Result<Mind::Known, std::string> Mind::read_base_sections(
   std::memcpy(known.values.data(), base->bytes.data(), base->bytes.size());
   // One written before origins were judged has none: judging begins with what comes.
   const model::Section* judgement = find(sections, "judgement");
-  if (judgement != nullptr && !known.judgement.decode(as_byte_view(judgement->bytes)))
+  // So it is with one of an earlier version.
+  const auto decoded = judgement == nullptr
+                           ? Result<Done, swarm::DropReason>(Done{})
+                           : known.judgement.decode(as_byte_view(judgement->bytes));
+  if (!decoded && decoded.error() != swarm::DropReason::bad_version)
     return Unexpected<std::string>{"the judgement of the deltas is damaged"};
   return known;
 }

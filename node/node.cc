@@ -58,6 +58,7 @@ Status Node::status() {
   shown.received_bytes = traffic.received_bytes;
   shown.base_hash = to_hex(learner.base_hash);
   shown.deltas = learner.deltas;
+  shown.held = learner.held;
   shown.published = learner.published;
   shown.bits_per_parameter = learner.bits_per_parameter;
   for (const auto& [reason, count] : traffic.refused) {
@@ -69,7 +70,6 @@ Status Node::status() {
     shown.members = report->view.members;
     shown.neighbours = report->view.neighbours;
     shown.accepted = counters.accepted;
-    shown.held = counters.held;
     shown.refused += counters.refused;
     shown.duplicates = counters.duplicates;
     for (size_t i = 0; i < counters.refused_by_reason.size(); ++i) {

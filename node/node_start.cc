@@ -5,12 +5,12 @@
 #include <filesystem>
 
 #include "node/clock.h"
-#include "node/delta_keys.h"
 #include "node/footprint.h"
 #include "node/log.h"
 #include "node/node.h"
 #include "node/resources.h"
 #include "node/source.h"
+#include "swarm/accept.h"
 #include "swarm/codec.h"
 
 namespace starling::node {
@@ -134,19 +134,16 @@ void Node::recover_mind() {
     note_trouble("checkpoint refused, the one before is used: " + failure);
     events_.add("rollback", {{"file", path}, {"reason", failure}});
   }
-  // What was held when the node ended is in the log too, but is judged anew when it is pulled.
-  const std::set<swarm::DeltaKey> held = decode_keys(db_->get("held").value_or(""));
   uint64_t replayed = 0;
   bool is_own_replayed = false;
   for (const DeltaStore::Entry& entry : log_->entries()) {
-    if (mind_->exchange().applied().contains(entry.key) || held.contains(entry.key)) continue;
+    if (mind_->exchange().applied().contains(entry.key)) continue;
     const Result<swarm::Bytes, std::string> frame = log_->read(entry.key);
     if (!frame || !mind_->accept_frame(entry.key, *frame, unix_s())) continue;
     ++replayed;
     is_own_replayed = is_own_replayed || entry.key.stream.origin == home_.identity.id();
   }
   if (is_own_replayed) mind_->forget_unsent();
-  db_->set("held", "");
   if (replayed > 0) log_info("log replayed", {{"deltas", std::to_string(replayed)}});
 }
 
@@ -179,7 +176,7 @@ swarm::Recovered Node::recovered() const {
           frame ? swarm::open(*frame, home_.swarm) : Unexpected{swarm::DropReason::truncated};
       const auto summary =
           opened ? swarm::inspect_delta(table_, opened->payload) : Unexpected{opened.error()};
-      if (summary) entry.raw_norm = summary->raw_norm;
+      if (summary) entry.raw_norm = swarm::believed_norm(*summary);
     }
     recovered.stored.push_back(entry);
   }

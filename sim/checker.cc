@@ -51,13 +51,17 @@ void Checker::applied(const World& world, uint32_t node, const swarm::DeltaKey& 
   note("no_delta_twice", is_new, name(world, node) + " was given a delta that its base holds");
 }
 
-std::optional<swarm::Digest> Checker::base_of(const swarm::VersionVector& applied) const {
+// None: what counts is not known any more for all, or a delta has two faces.
+std::optional<swarm::Digest> Checker::base_of(const swarm::Exchange& exchange) const {
+  if (exchange.judgement().has_final()) return std::nullopt;
   swarm::Base base(course_->table, course_->genesis);
   for (const auto& [key, frames] : ledger_) {
-    if (!applied.contains(key)) continue;
+    if (!exchange.applied().contains(key)) continue;
     if (frames.size() != 1) return std::nullopt;
     const auto payload = swarm::ByteView(*frames[0]).subspan(swarm::header_size);
-    base.apply(payload, {});
+    const auto divisor = exchange.judgement().divisor_of(key);
+    if (!divisor) return std::nullopt;
+    if (*divisor != swarm::Judgement::apart) base.apply(payload, {}, *divisor);
   }
   return base.hash();
 }
@@ -69,14 +73,17 @@ void Checker::look(const World& world, bool is_thorough) {
     const Learner& learner = device->learner();
     const uint32_t node = device->index;
     note("weights_finite", learner.is_finite(), name(world, node));
-    const swarm::Bytes set = swarm::encode(learner.exchange().applied());
+    swarm::Bytes set = swarm::encode(learner.exchange().applied());
+    // A node that has not judged yet may count otherwise: at the end all must have.
+    const swarm::Bytes judgement = learner.exchange().judgement().encode();
+    set.insert(set.end(), judgement.begin(), judgement.end());
     const auto [at, is_new] = first_of_set.try_emplace(set, node, learner.base_hash());
     if (!is_new) {
       note("equal_sets_equal_bits", at->second.second == learner.base_hash(),
            name(world, node) + " and node " + std::to_string(at->second.first) +
                " hold the same deltas and different bases");
     } else if (is_thorough) {
-      const auto expected = base_of(learner.exchange().applied());
+      const auto expected = base_of(learner.exchange());
       if (expected)
         note("base_is_the_sum", *expected == learner.base_hash(),
              name(world, node) + ": its base is not genesis plus what it holds");

@@ -38,7 +38,7 @@ class Checker {
  private:
   void note(const std::string& check, bool is_good, const std::string& failure);
   // Genesis and what the ledger has of `applied`; nothing when a number was signed twice.
-  std::optional<swarm::Digest> base_of(const swarm::VersionVector& applied) const;
+  std::optional<swarm::Digest> base_of(const swarm::Exchange& exchange) const;
   std::string name(const World& world, uint32_t node) const;
 
   const Course* course_;

@@ -1,5 +1,6 @@
-// A snapshot file here is the version vector's bytes behind their 32-bit size, then the base's
-// values, little endian as in memory. The node's file says the same in its checkpoint format.
+// A snapshot file here is the bytes of the version vector and of the judgement, each behind their
+// 32-bit size, then the base's values, little endian as in memory. The node's file says the same in
+// its checkpoint format.
 #include "sim/device.h"
 
 #include <sodium.h>
@@ -9,6 +10,7 @@
 
 #include "sim/chance.h"
 #include "sim/world.h"
+#include "swarm/accept.h"
 #include "swarm/codec.h"
 
 namespace starling::sim {
@@ -26,32 +28,46 @@ struct Overloaded : Visitors... {
 template <typename... Visitors>
 Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
-swarm::Bytes snapshot_file(const swarm::Exchange& exchange) {
-  const swarm::Bytes applied = swarm::encode(exchange.applied());
-  const auto size = static_cast<uint32_t>(applied.size());
-  const auto values = exchange.base().values();
-  swarm::Bytes file(sizeof size + applied.size() + values.size_bytes());
-  std::memcpy(file.data(), &size, sizeof size);
-  std::copy(applied.begin(), applied.end(), file.begin() + sizeof size);
-  std::memcpy(file.data() + sizeof size + applied.size(), values.data(), values.size_bytes());
+swarm::Bytes snapshot_file(const swarm::Exchange::Settled& settled) {
+  swarm::Bytes file;
+  const auto put = [&](const void* bytes, size_t size) {
+    const auto* raw = static_cast<const uint8_t*>(bytes);
+    file.insert(file.end(), raw, raw + size);
+  };
+  for (const swarm::Bytes& part : {swarm::encode(settled.applied), settled.judgement}) {
+    const auto size = static_cast<uint32_t>(part.size());
+    put(&size, sizeof size);
+    put(part.data(), part.size());
+  }
+  put(settled.values.data(), settled.values.size() * sizeof(int32_t));
   return file;
 }
 
 struct SnapshotContent {
   swarm::VersionVector applied;
+  swarm::Judgement judgement;
   std::vector<int32_t> values;
 };
 
-std::optional<SnapshotContent> read_snapshot(const swarm::Bytes& file, size_t parameters) {
-  uint32_t size = 0;
-  if (file.size() < sizeof size) return std::nullopt;
-  std::memcpy(&size, file.data(), sizeof size);
-  const size_t values_size = parameters * sizeof(int32_t);
-  if (file.size() != sizeof size + size + values_size) return std::nullopt;
-  auto applied = swarm::decode_version_vector(swarm::ByteView(file).subspan(sizeof size, size));
+std::optional<SnapshotContent> read_snapshot(swarm::ByteView file, const Course& course) {
+  const auto take = [&]() -> std::optional<swarm::ByteView> {
+    uint32_t size = 0;
+    if (file.size() < sizeof size) return std::nullopt;
+    std::memcpy(&size, file.data(), sizeof size);
+    if (file.size() < sizeof size + size) return std::nullopt;
+    const swarm::ByteView part = file.subspan(sizeof size, size);
+    file = file.subspan(sizeof size + size);
+    return part;
+  };
+  const auto vector = take(), judgement = take();
+  if (!vector || !judgement) return std::nullopt;
+  auto applied = swarm::decode_version_vector(*vector);
   if (!applied) return std::nullopt;
-  SnapshotContent content{std::move(*applied), std::vector<int32_t>(parameters)};
-  std::memcpy(content.values.data(), file.data() + sizeof size + size, values_size);
+  SnapshotContent content{std::move(*applied), swarm::Judgement(course.table, judgement_rules),
+                          std::vector<int32_t>(course.genesis.size())};
+  if (!content.judgement.decode(*judgement)) return std::nullopt;
+  if (file.size() != content.values.size() * sizeof(int32_t)) return std::nullopt;
+  std::memcpy(content.values.data(), file.data(), file.size());
   return content;
 }
 
@@ -93,7 +109,7 @@ void Device::boot() {
   ++boots;
   ++disk_.epoch;
   published_ = control_seq_ = 0;
-  is_announcing_ = false;
+  is_announcing_ = is_news_due_ = false;
   saved_at_ = world->now;
   const uint64_t lesson_seed = rng_for(world->seed, Purpose::learner, index).next();
   const Lessons::Own& own = world->lessons->nodes[index];
@@ -110,7 +126,7 @@ void Device::boot() {
       .have = learner_->exchange().applied(), .stored = {}, .members = disk_.members};
   for (const Disk::Entry& entry : disk_.log) {
     if (!recovered.have.contains(entry.key)) continue;
-    recovered.stored.push_back({entry.key, {}, entry.raw_norm});
+    recovered.stored.push_back({entry.key, {}, entry.norm});
     const auto opened = swarm::open(*entry.frame, world->swarm);
     std::copy_n(opened->header.payload_hash.begin(), 16, recovered.stored.back().hash.begin());
   }
@@ -128,18 +144,17 @@ void Device::boot() {
   go_on();
 }
 
-// What the log has beyond the checkpoint; what was held is pulled and judged anew.
+// What the log has beyond the checkpoint.
 void Device::replay_log() {
   bool is_own_replayed = false;
   for (const Disk::Entry& entry : disk_.log) {
-    if (disk_.held.contains(entry.key) || learner_->exchange().applied().contains(entry.key))
-      continue;
+    if (learner_->exchange().applied().contains(entry.key)) continue;
     world->checker.applied(*world, index, entry.key, entry.frame);
     if (learner_->accept_frame(entry.key, *entry.frame, world->swarm))
       is_own_replayed = is_own_replayed || entry.key.stream.origin == id_;
   }
   if (is_own_replayed) learner_->forget_unsent();
-  disk_.held.clear();
+  judge();
 }
 
 void Device::crash(bool loses_disk) {
@@ -194,6 +209,7 @@ void Device::learned() {
                           [&](const swarm::SnapshotOffer& offer) { install(offer); }},
                waiting);
   }
+  if (is_news_due_) announce();
   const bool is_due = learner_->steps_since_exchange() >= world->scenario->learn.steps_per_exchange;
   if (is_due || (is_finished() && learner_->steps_since_exchange() > 0)) publish();
   input(swarm::Progress{learner_->steps(), static_cast<float>(learner_->loss()), !is_finished()});
@@ -210,6 +226,7 @@ void Device::learned() {
 void Device::publish() {
   const swarm::FrameHeader header{
       .swarm = world->swarm, .epoch = disk_.epoch, .seq = published_ + 1};
+  judge();
   auto publication = learner_->publish(state_->view(world->instant()), header, keys_->signer(),
                                        tamper ? &*tamper : nullptr);
   if (!publication) return;
@@ -231,8 +248,6 @@ void Device::publish() {
 
 void Device::deliver(const swarm::Deliver& delivery) {
   swarm::Deliver complete = delivery;
-  disk_.held.erase(delivery.key);
-  if (!complete.frame) complete.frame = disk_.frames.at(delivery.key);
   world->checker.applied(*world, index, complete.key, complete.frame);
   if (slice) {
     inbox_.emplace_back(std::move(complete));
@@ -254,10 +269,27 @@ void Device::base_changed() {
   world->at(world->now + announce_delay, AnnounceDue{index, boots});
 }
 
+std::optional<swarm::Bytes> Device::payload(const swarm::DeltaKey& key) const {
+  const auto found = disk_.frames.find(key);
+  if (found == disk_.frames.end()) return std::nullopt;
+  const auto opened = swarm::open(*found->second, world->swarm);
+  return swarm::Bytes(opened->payload.begin(), opened->payload.end());
+}
+
+void Device::judge() {
+  const auto judged = learner_->judge([this](const auto& key) { return payload(key); });
+  if (is_hostile()) return;
+  world->sometimes["deltas_held"] += judged.oversized.size();
+}
+
+// As in the node, a hash is told only of a base that has been judged, and that between two steps.
 void Device::announce() {
   is_announcing_ = false;
+  is_news_due_ = slice.has_value();
+  if (is_news_due_) return;
+  judge();
   input(swarm::BaseReached{learner_->exchange().applied(), learner_->base_hash()});
-  if (!slice) fold_log();
+  fold_log();
 }
 
 // ---- Disk
@@ -265,27 +297,35 @@ void Device::announce() {
 void Device::store(const swarm::Store& store) {
   const auto opened = swarm::open(*store.frame, world->swarm);
   const auto summary = swarm::inspect_delta(world->course->table, opened->payload);
-  disk_.log.push_back({store.key, store.frame, static_cast<double>(summary->raw_norm)});
+  disk_.log.push_back({store.key, store.frame, swarm::believed_norm(*summary)});
   disk_.frames[store.key] = store.frame;
 }
 
-// Retention: a snapshot of what the base holds, then the oldest deltas in it go.
+// Retention: a snapshot of what is settled, then the oldest deltas in it go.
 void Device::fold_log() {
   const size_t kept = world->scenario->run.log_deltas_max;
   if (kept == 0 || disk_.log.size() < kept + kept / 4) return;
+  const auto settled =
+      learner_->exchange().settled([this](const auto& key) { return payload(key); });
+  if (!settled) return;
+  // What may still be judged stays, however much that is.
+  const auto spare = static_cast<size_t>(
+      std::find_if(disk_.log.begin(), disk_.log.end(),
+                   [&](const auto& entry) { return !settled->applied.contains(entry.key); }) -
+      disk_.log.begin());
+  if (spare < kept / 4) return;
   disk_.checkpoint = learner_->save();
-  const swarm::Exchange& exchange = learner_->exchange();
-  swarm::Bytes file = snapshot_file(exchange);
-  const swarm::SnapshotOffer offer{.hash = learner_->base_hash(),
+  swarm::Bytes file = snapshot_file(*settled);
+  const swarm::SnapshotOffer offer{.hash = settled->hash,
                                    .file_hash = swarm::blake2b(file),
                                    .size = file.size(),
-                                   .have = exchange.applied()};
+                                   .have = settled->applied};
   disk_.snapshots.emplace_back(offer, std::move(file));
   if (disk_.snapshots.size() > snapshots_kept) disk_.snapshots.pop_front();
   ++world->sometimes["snapshots_made"];
   input(swarm::SnapshotAvailable{offer});
   std::vector<swarm::DeltaKey> gone;
-  while (disk_.log.size() > kept && exchange.applied().contains(disk_.log.front().key)) {
+  while (disk_.log.size() > kept && settled->applied.contains(disk_.log.front().key)) {
     gone.push_back(disk_.log.front().key);
     disk_.frames.erase(gone.back());
     disk_.log.pop_front();
@@ -325,7 +365,7 @@ std::string Device::take_over(const swarm::SnapshotOffer& offer) {
   if (disk_.incoming.first != offer.file_hash ||
       swarm::blake2b(disk_.incoming.second) != offer.file_hash)
     return "the file is not what was offered";
-  auto content = read_snapshot(disk_.incoming.second, world->course->genesis.size());
+  auto content = read_snapshot(disk_.incoming.second, *world->course);
   if (!content) return "the file is damaged";
   const swarm::VersionVector before = learner_->exchange().applied();
   swarm::VersionVector after = content->applied;
@@ -336,7 +376,8 @@ std::string Device::take_over(const swarm::SnapshotOffer& offer) {
     again.push_back(&entry);
   }
   if (!after.missing_from(before, 1).empty()) return "it lacks deltas that our log no longer holds";
-  learner_->replace_base(std::move(content->values), content->applied);
+  learner_->replace_base(std::move(content->values), content->applied,
+                         std::move(content->judgement));
   for (const Disk::Entry* entry : again)
     learner_->accept_frame(entry->key, *entry->frame, world->swarm);
   disk_.checkpoint = learner_->save();
@@ -369,11 +410,7 @@ void Device::perform(const swarm::Output& output) {
                  [&](const swarm::Drop& drop) {
                    if (drop.penalty > 0) ++world->sometimes["penalties"];
                  },
-                 [&](const swarm::Notice& notice) {
-                   ++notices[notice.kind];
-                   if (notice.kind == swarm::Notice::Kind::delta_held && notice.key)
-                     disk_.held.insert(*notice.key);
-                 },
+                 [&](const swarm::Notice&) {},
              },
              output);
 }

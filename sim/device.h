@@ -4,7 +4,6 @@
 #include <deque>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -28,12 +27,11 @@ struct Disk {
   struct Entry {
     swarm::DeltaKey key;
     swarm::SharedBytes frame;
-    double raw_norm = 0;
+    double norm = 0;  // as believed
   };
   uint64_t epoch = 0;
-  std::deque<Entry> log;  // accepted and held deltas, in the order they came
+  std::deque<Entry> log;                                 // in the order they came
   std::map<swarm::DeltaKey, swarm::SharedBytes> frames;  // of the log
-  std::set<swarm::DeltaKey> held;
   std::vector<swarm::MemberRecord> members;
   std::optional<Learner::Checkpoint> checkpoint;
   std::deque<std::pair<swarm::SnapshotOffer, swarm::Bytes>> snapshots;  // offered; at most three
@@ -49,7 +47,7 @@ class Device {
   void input(swarm::Input event);
   void publish();
   void learned();   // a slice of learning is over
-  void announce();  // tells the protocol what the base has come to
+  void announce();  // judges, and tells the protocol what the base has come to
   void chunk_written(const swarm::Digest& file, uint32_t index);
   void install(const swarm::SnapshotOffer& offer);
   // Begins a slice when it has none and may learn.
@@ -80,7 +78,6 @@ class Device {
   std::optional<Slice> slice;
   uint64_t sent_bytes = 0, received_bytes = 0, frames_sent = 0;
   uint64_t sent_control_bytes = 0;
-  std::map<swarm::Notice::Kind, uint64_t> notices;
   std::optional<Tamper> tamper;  // a hostile node
 
   swarm::MemberRecord record() const;
@@ -99,6 +96,8 @@ class Device {
   void save_chunk(const swarm::SaveChunk& chunk);
   std::string take_over(const swarm::SnapshotOffer& offer);
   void fold_log();
+  std::optional<swarm::Bytes> payload(const swarm::DeltaKey& key) const;
+  void judge();
   void replay_frames();  // an attack
   void base_changed();
 
@@ -110,6 +109,7 @@ class Device {
   Disk disk_;
   uint64_t control_seq_ = 0, published_ = 0;
   bool is_announcing_ = false;
+  bool is_news_due_ = false;  // of the base, once the slice is over
   Micros saved_at_ = 0;
   swarm::SharedBytes last_own_frame_;
   std::pair<swarm::DeltaKey, swarm::SharedBytes> second_face_;  // equivocation: for half the peers

@@ -92,7 +92,7 @@ bool Student::step(double rate) {
 // ---- Learner
 
 Learner::Learner(const Course& course, const Lessons::Own& own, uint64_t seed)
-    : course_(&course), rng_(seed), exchange_(course.table, course.genesis, {}, {.is_on = false}) {
+    : course_(&course), rng_(seed), exchange_(course.table, course.genesis, {}, judgement_rules) {
   if (course.shape) {
     student_.emplace(course, own, Student::Options{.rows = course.learn.rows, .seed = seed});
   } else {
@@ -154,9 +154,15 @@ bool Learner::accept_frame(const swarm::DeltaKey& key, swarm::ByteView frame,
   return summary && accept(key, *summary, opened->payload);
 }
 
-void Learner::replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied) {
+swarm::Judged Learner::judge(const swarm::PayloadSource& payloads) {
   hash_.reset();
-  exchange_.replace_base(std::move(values), applied, exchange_.judgement(), x());
+  return exchange_.judge(payloads, x());
+}
+
+void Learner::replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied,
+                           swarm::Judgement judgement) {
+  hash_.reset();
+  exchange_.replace_base(std::move(values), applied, std::move(judgement), x());
 }
 
 Learner::Checkpoint Learner::save() const {
@@ -164,6 +170,7 @@ Learner::Checkpoint Learner::save() const {
   Checkpoint checkpoint{.values = {values.begin(), values.end()},
                         .error = {exchange_.error().begin(), exchange_.error().end()},
                         .applied = exchange_.applied(),
+                        .judgement = exchange_.judgement(),
                         .sections = {},
                         .steps = steps_};
   if (student_) {
@@ -188,7 +195,7 @@ void Learner::restore(const Checkpoint& checkpoint) {
     std::copy(checkpoint.sections[0].second.begin(), checkpoint.sections[0].second.end(),
               bytes.begin());
   }
-  exchange_.restore(checkpoint.values, checkpoint.error, checkpoint.applied, exchange_.judgement());
+  exchange_.restore(checkpoint.values, checkpoint.error, checkpoint.applied, checkpoint.judgement);
   steps_ = checkpoint.steps;
   steps_since_exchange_ = 0;
   hash_.reset();

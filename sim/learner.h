@@ -15,6 +15,9 @@
 
 namespace starling::sim {
 
+// Single deltas are judged here, by their norm; origins are not.
+inline constexpr swarm::JudgementRules judgement_rules{.is_on = false};
+
 // What all learners of a run have in common.
 struct Course {
   Scenario::Learn learn;
@@ -65,7 +68,11 @@ class Learner {
   // From a sealed frame, as it stands in the log.
   bool accept_frame(const swarm::DeltaKey& key, swarm::ByteView frame, const swarm::SwarmId& swarm);
 
-  void replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied);
+  // Which of the deltas count, as far as the log says by now.
+  swarm::Judged judge(const swarm::PayloadSource& payloads);
+
+  void replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied,
+                    swarm::Judgement judgement);
   void forget_unsent() { exchange_.forget_unsent(x()); }
 
   // What survives a crash.
@@ -73,6 +80,7 @@ class Learner {
     std::vector<int32_t> values;
     std::vector<float> error;
     swarm::VersionVector applied;
+    swarm::Judgement judgement;
     std::vector<std::pair<std::string, std::vector<std::byte>>> sections;  // of the trainer
     uint64_t steps = 0;
   };

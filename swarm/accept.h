@@ -1,53 +1,47 @@
 #pragma once
-// Whether a delta may move the model: the gates on its norm, the reference they measure by, and the
-// deltas that are kept back until the reference has moved.
-#include <cstdint>
+// What a delta's size says: whether its norms are numbers at all, and what size is usual. Whether
+// one that is far from usual counts is decided with everything else from the log (judgement.h), so
+// that the order of arrival decides nothing.
 #include <deque>
-#include <map>
-#include <optional>
+#include <vector>
 
 #include "swarm/config.h"
 #include "swarm/delta_codec.h"
-#include "swarm/version_vector.h"
+#include "swarm/peer_id.h"
 
 namespace starling::swarm {
 
-inline constexpr size_t reference_norms_min =
-    8;  // fewer say nothing: no delta is held for its size until then
+inline constexpr size_t reference_norms_min = 8;  // fewer say nothing about what is usual
+inline constexpr double clipping_believed_max = 4;
 
-// The median of what recent deltas were worth before their senders clipped them, own ones included.
+// Finite, not negative, and not beyond `norm_max`.
+bool has_sound_norms(const DeltaSummary& summary, const Config& config);
+
+// What a delta was worth before its sender clipped it. That is only stated, so it is believed up to
+// four times what the payload weighs: whoever wants to be thought large must be large.
+double believed_norm(const DeltaSummary& summary);
+
+struct NormVote {
+  PeerId origin;
+  double norm = 0;
+};
+// The median of the norms, every origin having one vote that its norms share: who publishes more
+// says no more. 0: fewer than reference_norms_min.
+double usual_norm(std::vector<NormVote> votes);
+
+// The usual norm of the deltas that came last, own ones included, to which a sender clips its own.
 // Each counts for at most `factor` times the reference, so that no single one can pull it far.
 class ReferenceNorm {
  public:
   explicit ReferenceNorm(const Config& config);
-  void add(double raw_norm);
+  void add(const PeerId& origin, double norm);
   double value() const { return value_; }  // 0: not enough deltas yet
-  double bound() const;  // norms beyond it are held; infinite when there is no reference yet
 
  private:
   uint32_t window_;
   double factor_;
-  std::deque<double> norms_;
+  std::deque<NormVote> votes_;
   double value_ = 0;
-};
-
-enum class Verdict : uint8_t { accept, hold, refuse };
-Verdict judge(const DeltaSummary& summary, const ReferenceNorm& reference, const Config& config);
-
-// Deltas that we have (they count in the version vector, they are served) but that are not in the
-// base.
-class HeldDeltas {
- public:
-  void add(const DeltaKey& key, const DeltaSummary& summary);
-  // The one that has waited longest among those whose norm is within `bound` and that `skip` does
-  // not contain.
-  std::optional<std::pair<DeltaKey, DeltaSummary>> take(double bound, const VersionVector& skip);
-  void forget(const VersionVector& included);  // they came into the base with a snapshot
-  size_t size() const { return held_.size(); }
-
- private:
-  std::map<uint64_t, std::pair<DeltaKey, DeltaSummary>> held_;  // by arrival
-  uint64_t arrivals_ = 0;
 };
 
 }  // namespace starling::swarm

@@ -19,11 +19,10 @@ struct Config {
   int64_t origin_active_ms = 600000;       // N counts origins heard within ten minutes. Guess.
   uint32_t members_max = 16;        // full view up to this many; more are refused with a reason
   uint32_t reference_window = 64;   // deltas behind the reference norm, as prototyped
-  double reference_factor = 4;      // beyond this multiple a delta is held
+  double reference_factor = 4;      // no delta counts for more than this multiple of it
   double norm_max = 1e4;            // absolute bound on a delta's norm; beyond it is refused
   uint32_t control_per_s_max = 50;  // token bucket per peer, burst twice this
   uint32_t deltas_per_minute_max = 240;  // per origin, burst the same
-  uint32_t held_max = 256;  // deltas kept back; more are not taken now (and pulled again later)
 };
 
 }  // namespace starling::swarm

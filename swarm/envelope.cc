@@ -86,8 +86,6 @@ std::string_view drop_reason_name(DropReason reason) {
       return "bad_scale";
     case DropReason::bad_norm:
       return "bad_norm";
-    case DropReason::norm_too_large:
-      return "norm_too_large";
     case DropReason::not_a_member:
       return "not_a_member";
     case DropReason::revoked:

@@ -46,7 +46,6 @@ enum class DropReason : uint8_t {
   unknown_region,     // a region this model does not have, or not in order
   bad_scale,          // a scale outside the allowed range, or not finite
   bad_norm,           // stated norm is not finite or not the payload's
-  norm_too_large,     // beyond 4x our reference: held, not applied
   not_a_member,       // the origin has no valid membership
   revoked,            // the origin's membership was revoked
   replayed,           // a control frame whose number was seen, or an old epoch

@@ -54,13 +54,12 @@ struct Publish {  // the own delta, already sealed and already in the own base
   DeltaSummary summary;
   SharedBytes frame;
 };
-struct Recovered {  // start-up: what checkpoint and log on disk already hold
-  VersionVector
-      have;  // what is in the base; what was held is left out, and pulled and judged again
+struct Recovered {     // start-up: what checkpoint and log on disk already hold
+  VersionVector have;  // what the learner was given, whether it counts in the base or not
   struct Entry {
     DeltaKey key;
     std::array<uint8_t, 16> hash{};  // first half of the payload hash
-    double raw_norm = 0;             // 0: not known
+    double raw_norm = 0;             // as believed (accept.h); 0: not known
   };
   std::vector<Entry> stored;  // those whose frames can be served from the log
   std::vector<MemberRecord> members;
@@ -133,14 +132,14 @@ struct Close {
   PeerId peer;
   std::string reason;
 };
-struct Store {  // append to the log on disk (accepted and held deltas alike)
+struct Store {  // append to the log on disk
   DeltaKey key;
   SharedBytes frame;
 };
-struct Deliver {  // accepted: to be added to base and x, in this order
+struct Deliver {  // taken: what it counts for is judged where the base is (exchange.h)
   DeltaKey key;
   DeltaSummary summary;
-  SharedBytes frame;  // null: read it from the log (a held delta that is released)
+  SharedBytes frame;  // never null; a driver that drops it reads it from the log
 };
 struct SaveChunk {
   Digest file_hash{};
@@ -166,14 +165,13 @@ struct Notice {
     peer_joined,
     peer_lost,
     delta_accepted,
-    delta_held,
     delta_refused,
     equivocation,
     diverged
   };
   Kind kind = Kind::peer_joined;
   PeerId peer;         // the member, or the origin of the delta
-  std::string reason;  // peer_lost, delta_held, delta_refused, diverged
+  std::string reason;  // peer_lost, delta_refused, diverged
   std::optional<DeltaKey> key;
   double norm = 0;
 };

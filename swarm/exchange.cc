@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace starling::swarm {
 
@@ -48,7 +49,7 @@ std::optional<Publish> Exchange::publish(std::span<float> x,
   const bool is_worth_sending = !delta.payload.empty();
   const DeltaKey key{{self, header.epoch}, header.seq};
   if (is_worth_sending) {
-    const uint32_t divisor = judgement_.add(key, delta.summary.interval, delta.payload);
+    const uint32_t divisor = judgement_.add(key, delta.summary, delta.payload);
     if (divisor != Judgement::apart) base_.apply(delta.payload, {}, divisor);
   }
   // The unsent part lives in e alone from here on; keeping it in x too would count it twice.
@@ -73,7 +74,9 @@ bool Exchange::accept(const DeltaKey& key, const DeltaSummary& summary, ByteView
                       std::span<float> x, int64_t now_s) {
   if (applied_.contains(key)) return false;
   applied_.insert(key);
-  const uint32_t divisor = judgement_.add(key, summary.interval, payload);
+  const uint32_t divisor = judgement_.add(key, summary, payload);
+  const bool is_held = divisor == Judgement::apart;
+  if (is_held && judgement_.is_oversized(summary.interval, summary.norm)) oversized_.push_back(key);
   apply(payload, Judgement::apart, divisor, x);
   remember(key, summary, now_s);
   return true;
@@ -107,7 +110,9 @@ Judged Exchange::judge(const PayloadSource& payloads, std::span<float> x) {
     apply(*payload, change.before, change.after, x);
     ++moved[change.key.stream.origin];
     ++judged.deltas;
+    if (change.is_oversized) oversized_.push_back(change.key);
   }
+  judged.oversized = std::exchange(oversized_, {});
   for (const auto& [origin, standing] : judgement_.standings()) {
     const auto found = before.find(origin);
     const bool was_held = found != before.end() && found->second.is_held;

@@ -42,7 +42,8 @@ struct Ruling {
 
 struct Judged {
   std::vector<Ruling> rulings;
-  size_t deltas = 0;  // that count otherwise than before
+  size_t deltas = 0;                // that count otherwise than before
+  std::vector<DeltaKey> oversized;  // held for their norm since the last time
 };
 
 class Exchange {
@@ -109,6 +110,7 @@ class Exchange {
   std::vector<float> error_;
   VersionVector applied_;
   Judgement judgement_;
+  std::vector<DeltaKey> oversized_;
   uint64_t unreadable_ = 0;
   // At most regions x members entries.
   std::map<std::pair<model::RegionId, PeerId>, Influence> influence_;

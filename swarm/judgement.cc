@@ -1,21 +1,22 @@
-// judgement = version floor:int standings count:int *(peer newest:int) count:int *record
+// judgement = version floor:int usual:f64 standings count:int *(peer newest:int) count:int *record
 //             count:int *cut count:int *peer
-// version   = %x01
+// version   = %x02
 // standings = count:int *(peer agreement:f64 held:flag share:int)
-// record    = interval:int origin:20 epoch:int seq:int digest:64 divisor:int
-// cut       = index:int stale:flag count:int *peer *f64      ; count squared dot products
+// record    = interval:int origin:20 epoch:int seq:int digest:64 norm:f64 vote:f64
+//             divisor:int
+// cut       = index:int stale:flag usual:f64 count:int *peer *f64      ; count squared dot products
 // All lists in strictly increasing order of their keys; int, flag as in codec.cc; peer is 20 bytes.
 #include "swarm/judgement.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "swarm/delta_codec.h"
+#include "swarm/accept.h"
 
 namespace starling::swarm {
 namespace {
 
-constexpr uint8_t format_version = 1;
+constexpr uint8_t format_version = 2;
 constexpr uint64_t clock_steps_max = 4 * horizon_intervals;  // the floor follows at the next update
 
 uint64_t cut_before(uint64_t interval) { return interval / cut_stride; }
@@ -162,7 +163,6 @@ uint64_t Judgement::clock() const {
 }
 
 uint64_t Judgement::next_interval(const PeerId& self) const {
-  if (!rules_.is_on) return 1;
   const uint64_t now = clock();
   const auto found = newest_.find(self);
   const uint64_t own = found == newest_.end() ? 0 : found->second;
@@ -171,28 +171,40 @@ uint64_t Judgement::next_interval(const PeerId& self) const {
 
 // ---- Deltas
 
-uint32_t Judgement::weigh(const PeerId& origin, uint64_t interval) const {
-  if (expelled_.contains(origin)) return apart;
-  const uint64_t cut = std::min(last_, last_cut_over(interval));
-  const auto found = cuts_.find(cut);
-  const Standings& standings = found == cuts_.end() ? settled_ : found->second.standings;
+// By which an interval's deltas are weighed; none: by what is settled.
+const Judgement::Cut* Judgement::cut_over(uint64_t interval) const {
+  const auto found = cuts_.find(std::min(last_, last_cut_over(interval)));
+  return found == cuts_.end() ? nullptr : &found->second;
+}
+
+bool Judgement::is_oversized(uint64_t interval, double norm) const {
+  const Cut* const cut = cut_over(interval);
+  const double usual = cut == nullptr ? usual_ : cut->usual;
+  return usual > 0 && norm > rules_.norm_factor * usual;
+}
+
+uint32_t Judgement::weigh(const PeerId& origin, uint64_t interval, double norm) const {
+  if (expelled_.contains(origin) || is_oversized(interval, norm)) return apart;
+  const Cut* const cut = cut_over(interval);
+  const Standings& standings = cut == nullptr ? settled_ : cut->standings;
   const auto standing = standings.find(origin);
   if (standing == standings.end()) return 1;
   return standing->second.is_held ? apart : standing->second.share;
 }
 
-uint32_t Judgement::add(const DeltaKey& key, uint64_t interval, ByteView payload) {
-  if (!rules_.is_on) return 1;
+uint32_t Judgement::add(const DeltaKey& key, const DeltaSummary& summary, ByteView payload) {
+  const uint64_t interval = summary.interval;
   const PeerId& origin = key.stream.origin;
   if (newest_.size() < origins_judged_max || newest_.contains(origin)) {
     uint64_t& newest = newest_[origin];
     newest = std::max(newest, interval);
   }
-  uint32_t divisor = weigh(origin, interval);
+  uint32_t divisor = weigh(origin, interval, summary.norm);
   if (interval > clock() + ahead_max + 1) divisor = apart;
   if (last_cut_over(interval) <= floor_ || records_.size() >= judgement_records_max) return divisor;
-  const auto [found, is_new] =
-      records_.emplace(Place{interval, key}, Record{first_word(blake2b(payload)), divisor});
+  const auto [found, is_new] = records_.emplace(
+      Place{interval, key},
+      Record{first_word(blake2b(payload)), summary.norm, believed_norm(summary), divisor});
   if (!is_new) {  // known from a snapshot: the cuts have counted it already
     found->second.divisor = divisor;
     return divisor;
@@ -205,7 +217,18 @@ uint32_t Judgement::add(const DeltaKey& key, uint64_t interval, ByteView payload
 
 void Judgement::expel(const PeerId& origin) { expelled_.insert(origin); }
 
-Products Judgement::measure(uint64_t cut, const PayloadSource& payloads) const {
+// What is usual in a cut's window; while too few have spoken in it, what was before.
+double Judgement::usual_at(uint64_t cut, double before) const {
+  const auto first = records_.lower_bound(Place{window_begin(cut), {}});
+  const auto last = records_.lower_bound(Place{cut * cut_stride + 1, {}});
+  std::vector<NormVote> votes;
+  for (auto at = first; at != last; ++at)
+    votes.push_back({at->first.second.stream.origin, at->second.vote});
+  const double usual = usual_norm(std::move(votes));
+  return usual > 0 ? usual : before;
+}
+
+Products Judgement::measure(uint64_t cut, double usual, const PayloadSource& payloads) const {
   const auto first = records_.lower_bound(Place{window_begin(cut), {}});
   const auto last = records_.lower_bound(Place{cut * cut_stride + 1, {}});
   Writer everything;
@@ -214,6 +237,7 @@ Products Judgement::measure(uint64_t cut, const PayloadSource& payloads) const {
   std::map<PeerId, std::vector<int64_t>> sketches;
   for (auto at = first; at != last; ++at) {
     const DeltaKey& delta = at->first.second;
+    if (usual > 0 && at->second.norm > rules_.norm_factor * usual) continue;
     const std::optional<Bytes> payload = payloads(delta);
     if (!payload) continue;
     std::vector<int64_t>& sketch = sketches[delta.stream.origin];
@@ -242,13 +266,18 @@ std::vector<Judgement::Change> Judgement::update(const PayloadSource& payloads) 
   const uint64_t now = clock();
   last_ = std::max(floor_, cut_before(now));
   const Standings* before = &settled_;
+  double usual = usual_;
   for (uint64_t k = floor_ + 1; k <= last_; ++k) {
     Cut& cut = cuts_[k];
-    if (cut.is_stale) cut.products = measure(k, payloads);
+    usual = usual_at(k, usual);
+    const bool is_measured = !cut.is_stale && cut.usual == usual;
+    if (rules_.is_on && !is_measured) cut.products = measure(k, usual, payloads);
     cut.is_stale = false;
+    cut.usual = usual;
     Standings standings = *before;
     for (const PeerId& origin : expelled_) standings[origin] = {.agreement = -1, .is_held = true};
-    cut.standings = judge(cut.products, std::move(standings), rules_);
+    cut.standings =
+        rules_.is_on ? judge(cut.products, std::move(standings), rules_) : std::move(standings);
     before = &cut.standings;
   }
   std::vector<Change> changes;
@@ -256,9 +285,10 @@ std::vector<Judgement::Change> Judgement::update(const PayloadSource& payloads) 
     const auto& [interval, key] = place;
     if (record.divisor == absent) continue;
     const bool is_early = interval > now + ahead_max + 1;
-    const uint32_t divisor = is_early ? apart : weigh(key.stream.origin, interval);
+    const uint32_t divisor = is_early ? apart : weigh(key.stream.origin, interval, record.norm);
     if (divisor == record.divisor) continue;
-    changes.push_back({key, record.divisor, divisor});
+    const bool is_large = divisor == apart && is_oversized(interval, record.norm);
+    changes.push_back({key, record.divisor, divisor, is_large});
     record.divisor = divisor;
   }
   fold();
@@ -277,6 +307,7 @@ void Judgement::fold() {
   if (now < horizon_intervals || cut_before(now - horizon_intervals) <= floor_) return;
   floor_ = cut_before(now - horizon_intervals);
   settled_ = cuts_.at(floor_).standings;
+  usual_ = cuts_.at(floor_).usual;
   cuts_.erase(cuts_.begin(), cuts_.upper_bound(floor_));
   std::erase_if(records_,
                 [&](const auto& item) { return last_cut_over(item.first.first) <= floor_; });
@@ -295,6 +326,13 @@ uint64_t Judgement::apart_count() const {
   uint64_t count = 0;
   for (const auto& [place, record] : records_) count += record.divisor == apart;
   return count;
+}
+
+std::optional<uint32_t> Judgement::divisor_of(const DeltaKey& key) const {
+  for (const auto& [place, record] : records_) {
+    if (place.second == key && record.divisor != absent) return record.divisor;
+  }
+  return std::nullopt;
 }
 
 std::vector<std::pair<DeltaKey, uint32_t>> Judgement::open_deltas() const {
@@ -373,6 +411,7 @@ Bytes Judgement::encode() const {
   Writer writer;
   writer.u8(format_version);
   writer.varint(floor_);
+  write_f64(writer, usual_);
   write_standings(writer, settled_);
   writer.varint(newest_.size());
   for (const auto& [peer, newest] : newest_) {
@@ -387,12 +426,15 @@ Bytes Judgement::encode() const {
     writer.varint(key.stream.epoch);
     writer.varint(key.seq);
     writer.u64(record.digest);
+    write_f64(writer, record.norm);
+    write_f64(writer, record.vote);
     writer.varint(record.divisor);
   }
   writer.varint(cuts_.size());
   for (const auto& [index, cut] : cuts_) {
     writer.varint(index);
     writer.flag(cut.is_stale);
+    write_f64(writer, cut.usual);
     writer.varint(cut.products.origins.size());
     for (const PeerId& peer : cut.products.origins) writer.raw(peer.bytes);
     for (const double dot : cut.products.dots) write_f64(writer, dot);
@@ -405,6 +447,7 @@ Bytes Judgement::encode() const {
 void Judgement::read(Reader& reader) {
   if (reader.u8() != format_version) reader.fail(DropReason::bad_version);
   floor_ = reader.varint(interval_max);
+  usual_ = read_f64(reader);
   settled_ = read_standings(reader);
   for (uint64_t count = reader.varint(origins_judged_max); count > 0 && !reader.fault(); --count) {
     const PeerId peer = read_peer(reader);
@@ -418,6 +461,8 @@ void Judgement::read(Reader& reader) {
     place.second.stream.epoch = reader.varint();
     place.second.seq = reader.varint();
     Record record{.digest = reader.u64()};
+    record.norm = read_f64(reader);
+    record.vote = read_f64(reader);
     record.divisor = static_cast<uint32_t>(reader.varint(absent));
     if (last_cut_over(place.first) <= floor_) reader.fail(DropReason::malformed);
     append(reader, records_, place, record);
@@ -426,6 +471,7 @@ void Judgement::read(Reader& reader) {
     const uint64_t index = reader.varint(interval_max);
     Cut cut;
     cut.is_stale = reader.flag();
+    cut.usual = read_f64(reader);
     const uint64_t origins = reader.varint(origins_judged_max);
     std::set<PeerId> sorted;
     for (uint64_t i = 0; i < origins && !reader.fault(); ++i) {

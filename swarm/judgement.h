@@ -10,6 +10,8 @@
 //              above `release_above` it is believed again. Both are lower where all disagree, the
 //              first also among few, and a third or more is never held
 //   copies     origins whose S point the same way share one vote: each counts as one of so many
+//   norm       a delta larger than `norm_factor` times what is usual in the window (accept.h) is
+//              held by itself, and no part of its origin's S
 //   size       an origin whose S is larger than `size_max` typical ones, by large deltas or by
 //              many, counts as one of so many copies too
 // A delta is weighed by the last cut whose window covers it, so that a hold withdraws what the
@@ -24,10 +26,12 @@
 // measuring 32 KiB an origin. Thread: its owner's.
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
 #include "swarm/bytes.h"
+#include "swarm/delta_codec.h"
 #include "swarm/version_vector.h"
 #include "swarm/wire.h"
 
@@ -45,12 +49,13 @@ inline constexpr size_t origins_judged_max = 1024;
 inline constexpr size_t judgement_records_max = 1u << 18;
 
 struct JudgementRules {
-  bool is_on = true;          // off: everything counts in full
+  bool is_on = true;          // off: origins are not judged; single deltas still are, by norm
   double hold_below = -0.25;  // of many origins: honest ones stayed above -0.18 (README.md)
   double hold_below_origins = 20;  // of how many; fewer may disagree more
   double release_above = 0;
   double copy_cosine = 0.8;  // and half of the way from the typical pair's cosine to 1
   double size_max = 2;       // times the median
+  double norm_factor = 4;    // DESIGN: what is within 4x of the reference is accepted
 };
 
 struct Standing {
@@ -83,13 +88,14 @@ class Judgement {
   // The interval of the next own delta.
   uint64_t next_interval(const PeerId& self) const;
   // Takes note of a delta and says as how many copies it counts as yet (`apart`: not at all).
-  uint32_t add(const DeltaKey& key, uint64_t interval, ByteView payload);
+  uint32_t add(const DeltaKey& key, const DeltaSummary& summary, ByteView payload);
   // An origin that proved itself false: nothing of it counts from now on.
   void expel(const PeerId& origin);
 
   struct Change {
     DeltaKey key;
     uint32_t before = 1, after = 1;
+    bool is_oversized = false;  // held for its norm
   };
   // Brings all decisions up to date. What the caller does not carry out it must say by `undo`.
   std::vector<Change> update(const PayloadSource& payloads);
@@ -98,7 +104,12 @@ class Judgement {
   uint64_t clock() const;
   const Standings& standings() const;  // as of the last update
   bool is_expelled(const PeerId& origin) const { return expelled_.contains(origin); }
+  // Whether a delta of this norm is held for it, as far as the cuts say yet.
+  bool is_oversized(uint64_t interval, double norm) const;
   uint64_t apart_count() const;
+  // As how many copies a delta counts; none: it is not known any more, or not yet here.
+  std::optional<uint32_t> divisor_of(const DeltaKey& key) const;
+  bool has_final() const { return floor_ > 0; }
   // Every delta from the first one of its stream on that a cut to come may still weigh, with what
   // it counts as.
   std::vector<std::pair<DeltaKey, uint32_t>> open_deltas() const;
@@ -112,18 +123,23 @@ class Judgement {
  private:
   struct Record {
     uint64_t digest = 0;  // of the payload
+    double norm = 0;
+    double vote = 0;  // on what is usual (accept.h)
     uint32_t divisor = 1;
   };
   struct Cut {
     bool is_stale = true;
+    double usual = 0;  // norm, in the window; 0: not known
     Products products;
     Standings standings;
   };
   using Place = std::pair<uint64_t, DeltaKey>;  // interval and key
 
-  uint32_t weigh(const PeerId& origin, uint64_t interval) const;
+  uint32_t weigh(const PeerId& origin, uint64_t interval, double norm) const;
+  const Cut* cut_over(uint64_t interval) const;
   bool is_reached(uint64_t interval) const;
-  Products measure(uint64_t cut, const PayloadSource& payloads) const;
+  double usual_at(uint64_t cut, double before) const;
+  Products measure(uint64_t cut, double usual, const PayloadSource& payloads) const;
   void fold();
   void read(Reader& reader);
 
@@ -132,6 +148,7 @@ class Judgement {
   uint64_t floor_ = 0;  // the last cut that is final
   uint64_t last_ = 0;   // the last cut of the last update
   Standings settled_;   // at the floor
+  double usual_ = 0;    // there
   std::map<uint64_t, Cut> cuts_;
   std::map<Place, Record> records_;
   std::map<PeerId, uint64_t> newest_;

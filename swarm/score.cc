@@ -22,7 +22,6 @@ int penalty_of(DropReason reason) {
     case DropReason::replayed:
     case DropReason::rate_limited:
       return 1;
-    case DropReason::norm_too_large:
     case DropReason::not_a_member:
     case DropReason::revoked:
     case DropReason::duplicate:

@@ -71,7 +71,8 @@ void State::Parts::on(Turn& turn, const Recovered& recovered) {
   log.merge(recovered.have);
   for (const Recovered::Entry& entry : recovered.stored) {
     log.restore(entry.key, {entry.hash, 0, entry.raw_norm});
-    if (std::isfinite(entry.raw_norm) && entry.raw_norm > 0) reference.add(entry.raw_norm);
+    if (std::isfinite(entry.raw_norm) && entry.raw_norm > 0)
+      reference.add(entry.key.stream.origin, entry.raw_norm);
   }
   for (const MemberRecord& record : recovered.members) learn(turn, record, self);
 }
@@ -218,10 +219,7 @@ std::vector<MemberView> State::members(Instant now) const {
   return rows;
 }
 
-const Counters& State::counters() const {
-  parts_->counters.held = parts_->held.size();
-  return parts_->counters;
-}
+const Counters& State::counters() const { return parts_->counters; }
 
 const VersionVector& State::have() const { return parts_->log.have(); }
 

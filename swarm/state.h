@@ -38,7 +38,6 @@ struct MemberView {
 
 struct Counters {
   uint64_t accepted = 0;  // deltas of others
-  uint64_t held = 0;      // now
   uint64_t refused = 0;   // frames and deltas, all reasons but duplicate
   uint64_t duplicates = 0;
   uint64_t published = 0;

@@ -1,21 +1,10 @@
 // Deltas: publication, acceptance, pulls, snapshots.
 #include <algorithm>
 #include <cassert>
-#include <cstdio>
 
 #include "swarm/state_parts.h"
 
 namespace starling::swarm {
-namespace {
-
-std::string three_digits(double value) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.3g", value);
-  return text.data();
-}
-
-}  // namespace
-
 void State::Parts::want_plan(Instant now) {
   plan_at = std::min(plan_at, std::max(now, planned_at.after(pull_gather_ms)));
 }
@@ -38,8 +27,7 @@ void State::Parts::on(Turn& turn, const Publish& publish) {
     if (link.is_greeted) turn.outbox.push_back(SendFrame{peer, key, publish.frame});
   }
   ++counters.published;
-  reference.add(publish.summary.raw_norm);
-  release_held(turn);
+  reference.add(self, believed_norm(publish.summary));
   changed(turn.now);
 }
 
@@ -110,16 +98,11 @@ bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, cons
 void State::Parts::admit(Turn& turn, const ReceivedDelta& received, const DeltaKey& key) {
   const PeerId& origin = key.stream.origin;
   const DeltaSummary& summary = received.summary;
-  const Verdict verdict = judge(summary, reference, config);
-  if (verdict == Verdict::refuse) {
+  if (!has_sound_norms(summary, config)) {
     const std::string text(drop_reason_name(DropReason::bad_norm));
     turn.outbox.push_back(Notice{Notice::Kind::delta_refused, origin, text, key, summary.norm});
     pulls.put_off(key, turn.now);
     return drop(turn, received.from, DropReason::bad_norm, penalty_of(DropReason::bad_norm));
-  }
-  if (verdict == Verdict::hold && held.size() >= config.held_max) {
-    pulls.put_off(key, turn.now);
-    return drop(turn, received.from, DropReason::norm_too_large, 0);
   }
   log.add(key, {short_hash(received.header.payload_hash),
                 static_cast<uint32_t>(received.frame->size()), summary.norm});
@@ -129,36 +112,11 @@ void State::Parts::admit(Turn& turn, const ReceivedDelta& received, const DeltaK
     member->delta_at = turn.now;
     if (key.stream.epoch >= member->record.epoch) member->evidence.heard_at = turn.now;
   }
-  if (verdict == Verdict::hold) {
-    held.add(key, summary);
-    const std::string reason = "norm " + three_digits(summary.norm) + " is over " +
-                               three_digits(config.reference_factor) + " times the reference " +
-                               three_digits(reference.value());
-    turn.outbox.push_back(Notice{Notice::Kind::delta_held, origin, reason, key, summary.norm});
-  } else {
-    accept(turn, key, summary, received.frame);
-    release_held(turn);
-  }
-  changed(turn.now);
-}
-
-void State::Parts::accept(Turn& turn, const DeltaKey& key, const DeltaSummary& summary,
-                          const SharedBytes& frame) {
-  turn.outbox.push_back(Deliver{key, summary, frame});
-  turn.outbox.push_back(
-      Notice{Notice::Kind::delta_accepted, key.stream.origin, {}, key, summary.norm});
+  turn.outbox.push_back(Deliver{key, summary, received.frame});
+  turn.outbox.push_back(Notice{Notice::Kind::delta_accepted, origin, {}, key, summary.norm});
   ++counters.accepted;
-  reference.add(summary.raw_norm);
-}
-
-void State::Parts::release_held(Turn& turn) {
-  // What a snapshot that is being installed contains must not be added a second time.
-  const bool is_installing = transfer.phase() == SnapshotTransfer::Phase::installing;
-  const VersionVector nothing;
-  const VersionVector& skip = is_installing ? transfer.offer().have : nothing;
-  while (const auto released = held.take(reference.bound(), skip)) {
-    accept(turn, released->first, released->second, nullptr);
-  }
+  reference.add(origin, believed_norm(summary));
+  changed(turn.now);
 }
 
 void State::Parts::on(Turn&, const Forgotten& forgotten) { log.forget(forgotten.keys); }
@@ -295,10 +253,8 @@ void State::Parts::on(Turn& turn, const SnapshotInstalled& installed) {
   transfer.installed(installed.ok, turn.now);
   if (installed.ok) {
     log.merge(transfer.offer().have);
-    held.forget(transfer.offer().have);
     changed(turn.now);
   }
-  release_held(turn);
   want_plan(turn.now);
 }
 

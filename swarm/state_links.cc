@@ -246,7 +246,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Heartbeat& heartbe
   // Equal sets of deltas, all of them in both bases: then the bases must be equal too.
   const bool is_comparable = heartbeat.base_hash != Digest{} && base.hash != Digest{} &&
                              heartbeat.have == log.have() && base.have == log.have() &&
-                             heartbeat.base_count == base_count && held.size() == 0;
+                             heartbeat.base_count == base_count;
   if (!is_comparable || heartbeat.base_hash == base.hash) return;
   if (turn.now.ms - diverged_interval_ms < link.diverged_at.ms) return;
   link.diverged_at = turn.now;

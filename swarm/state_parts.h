@@ -83,9 +83,6 @@ struct State::Parts {
   void take(Turn& turn, const PeerId& from, const Chunk& chunk);
   bool is_admissible(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
   void admit(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
-  void accept(Turn& turn, const DeltaKey& key, const DeltaSummary& summary,
-              const SharedBytes& frame);
-  void release_held(Turn& turn);
   void plan_pulls(Turn& turn);
   void consider_snapshots(Turn& turn);
   bool is_vouched(const SnapshotOffer& offer) const;
@@ -102,7 +99,6 @@ struct State::Parts {
   Scores scores;
   DeltaLog log;
   ReferenceNorm reference;
-  HeldDeltas held;
   Pulls pulls;
   SnapshotTransfer transfer;
   std::map<PeerId, Link> links;

@@ -178,7 +178,7 @@ class World {
         {.budget_fraction = setup_.fraction, .outer = setup_.outer, .steps = setup_.steps},
         header(member), swarm::Signer(member.secret.data()), 0);
     if (!publication) return;
-    member.reference.add(publication->summary.raw_norm);
+    member.reference.add(member.id, swarm::believed_norm(publication->summary));
     const swarm::Bytes payload = payload_of(*publication->frame);
     send(member, publication->summary, payload);
     if (member.is_hostile) return;
@@ -216,7 +216,7 @@ class World {
       member.mail.erase(member.mail.begin());
       const auto& [summary, payload] = log_.at(key);
       member.exchange->accept(key, summary, payload, x, 0);
-      member.reference.add(summary.raw_norm);
+      member.reference.add(key.stream.origin, swarm::believed_norm(summary));
     }
     if (!setup_.is_judged) return;
     const auto payloads = [this](const DeltaKey& key) -> std::optional<swarm::Bytes> {

@@ -51,7 +51,6 @@ class Schedule {
     StateOptions options;
     options.config.members_max = 3;
     options.config.pulls_in_flight_max = 4;
-    options.config.held_max = 2;
     options.config.reference_window = 8;
     options.config.deltas_per_minute_max = 30;
     options.swarm = swarm_id_of(cast.root.public_key);
@@ -249,7 +248,6 @@ class Schedule {
     state_->handle(std::move(input), now_, outbox);
     assert(state_->next_deadline() > now_);
     assert(state_->have().delta_count() >= before);
-    assert(state_->counters().held <= 2);
     for (const Output& output : outbox) {
       if (const auto* store = std::get_if<Store>(&output)) {
         assert(ever_stored_.insert(store->key).second);

@@ -31,12 +31,13 @@ struct DemoModel {
     return model;
   }
   // An honest delta: every sixteenth parameter moved, by about `size`.
-  swarm::Bytes delta(uint64_t seed, float size = 1e-3f) const {
+  swarm::Bytes delta(uint64_t seed, float size = 1e-3f, uint64_t interval = 0) const {
     Rng rng(seed);
     std::vector<float> d(genesis.size());
     for (float& value : d) value = size * static_cast<float>(rng.unit() - 0.5);
     const std::vector<uint64_t> tokens(regions.size(), 1);
-    return swarm::compress(regions, d, tokens, {}, {.fraction = 1.0 / 16, .steps = 1}).payload;
+    const swarm::CompressOptions options{.fraction = 1.0 / 16, .steps = 1, .interval = interval};
+    return swarm::compress(regions, d, tokens, {}, options).payload;
   }
 };
 
@@ -102,9 +103,14 @@ class Victim {
       return swarm["duplicates"] >= expected_["duplicates"];
     });
   }
+  // It was taken, and the base is as if it had not been.
   void check_held(uint64_t count) {
+    ++deltas_;
+    expected_["accepted"] = expected_["accepted"].get<uint64_t>() + 1;
     expected_["held"] = count;
-    check_counted([&](const nlohmann::json& swarm) { return swarm["held"] >= count; });
+    check_counted([&](const nlohmann::json& swarm) {
+      return swarm["held"] >= count && swarm["deltas"] >= deltas_;
+    });
   }
   // To be called for what has to be taken before the delta of the next check_accepted.
   void expect_accepted(const swarm::Bytes& payload) {

@@ -124,35 +124,34 @@ TEST_CASE("the reference is the median of the last norms, each counted up to fou
   Config config;
   config.reference_window = 9;
   ReferenceNorm reference(config);
-  for (int i = 1; i <= 7; ++i) reference.add(i);
+  for (int i = 1; i <= 7; ++i) reference.add(peer_of(1), i);
   CHECK(reference.value() == 0);  // too few to say
-  reference.add(8);
+  reference.add(peer_of(1), 8);
   CHECK(reference.value() == 4);  // 1..8, the lower middle
-  reference.add(1e300);
+  reference.add(peer_of(1), 1e300);
   CHECK(reference.value() == 5);
-  for (int i = 0; i < 9; ++i) reference.add(2);
+  for (int i = 0; i < 9; ++i) reference.add(peer_of(1), 2);
   CHECK(reference.value() == 2);
-  CHECK(reference.bound() == 8);
 }
 
-TEST_CASE("held deltas come out oldest first, those within the bound, and not what is skipped") {
-  HeldDeltas held;
-  DeltaSummary summary;
-  for (uint64_t seq = 1; seq <= 4; ++seq) {
-    summary.norm = seq == 2 ? 100 : 10;
-    held.add(key_of(1, seq), summary);
+TEST_CASE("who publishes more has no more of the reference: each origin has one vote") {
+  Config config;
+  ReferenceNorm reference(config);
+  for (uint8_t origin = 1; origin <= 4; ++origin) {
+    for (int i = 0; i < 3; ++i) reference.add(peer_of(origin), origin);
   }
-  VersionVector skip;
-  skip.insert(key_of(1, 1));
-  CHECK(held.take(10, skip)->first == key_of(1, 3));
-  CHECK(held.take(10, VersionVector())->first == key_of(1, 1));
-  CHECK(held.take(10, VersionVector())->first == key_of(1, 4));
-  CHECK_FALSE(held.take(10, VersionVector()).has_value());
-  CHECK(held.size() == 1);
-  VersionVector folded;
-  folded.set({peer_of(1), 1}, {4, 0});
-  held.forget(folded);
-  CHECK(held.size() == 0);
+  CHECK(reference.value() == 2);
+  for (int i = 0; i < 40; ++i) reference.add(peer_of(5), 7);
+  CHECK(reference.value() == 3);  // of 1, 2, 3, 4, 7
+}
+
+TEST_CASE("the norm before clipping is believed up to four times the payload's") {
+  DeltaSummary summary;
+  summary.norm = 2;
+  for (const auto& [stated, believed] : {std::pair(2.0, 2.0), {7.0, 7.0}, {1e30, 8.0}}) {
+    summary.raw_norm = stated;
+    CHECK(believed_norm(summary) == believed);
+  }
 }
 
 // ---- Limits
