@@ -75,8 +75,18 @@ Result<Done, HomeError> write_config(const HomePaths& paths, const Config& confi
   return write_small(paths.config, {reinterpret_cast<const uint8_t*>(yaml.data()), yaml.size()});
 }
 
+// Has this home lived in its swarm? Then its log holds deltas of it.
+bool has_log(const HomePaths& paths) {
+  const auto names = list_directory(paths.log);
+  if (!names) return false;
+  return std::any_of(names->begin(), names->end(), [&](const std::string& name) {
+    return file_size(paths.log + "/" + name) != 0;
+  });
+}
+
 // An identity is the last file that gets its name: whatever stops init or join before leaves a
-// directory that init and join take for new. Until then it lies under a temporary name.
+// directory that init and join take for new. Until then it lies under a temporary name. Where a
+// node has run, a missing one is a loss that no new one replaces.
 struct NewIdentity {
   Identity identity;
   std::string temporary;  // empty: it has its name already
@@ -87,6 +97,11 @@ Result<NewIdentity, HomeError> begin_identity(const HomePaths& paths) {
     auto loaded = Identity::load(paths.identity);
     if (!loaded) return fail(ExitCode::config, loaded.error());
     return NewIdentity{std::move(*loaded), ""};
+  }
+  if (exists(paths.state_db) || has_log(paths)) {
+    return fail(ExitCode::config, paths.identity + ": missing, but a node has run here (" +
+                                      paths.state_db + ", " + paths.log +
+                                      "); restore it from a backup, or choose another directory");
   }
   const std::string temporary = temporary_path(paths.identity);
   auto created = Identity::create(temporary);
@@ -136,15 +151,6 @@ Result<swarm::Membership, HomeError> load_membership(const HomePaths& paths,
                                       paths.identity + join_again(paths.directory));
   }
   return std::move(*membership);
-}
-
-// Has this home lived in its swarm? Then its log holds deltas of it.
-bool has_log(const HomePaths& paths) {
-  const auto names = list_directory(paths.log);
-  if (!names) return false;
-  return std::any_of(names->begin(), names->end(), [&](const std::string& name) {
-    return file_size(paths.log + "/" + name) != 0;
-  });
 }
 
 // The config that is there (it may be edited: every value is kept), or the caller's, with preset

@@ -82,6 +82,21 @@ TEST_CASE("init that was stopped half-way can be run again") {
   CHECK(!std::filesystem::exists(folder / "a/identity.key.tmp4194999"));
 }
 
+TEST_CASE("where a node has run, neither init nor join makes a new identity for a lost one") {
+  TestFolder folder;
+  REQUIRE(create_home(folder / "a", named("ann")));
+  const auto token = invite_from(folder / "a", {"192.0.2.1:7411"});
+  for (const char* trace : {"state.db", "log/00000001.seg"}) {
+    const std::string home = folder / (std::string("b-") + trace[0]);
+    REQUIRE(join_swarm(home, named("bob"), token, now_s));
+    std::filesystem::remove(home + "/identity.key");
+    put_bytes(home + "/" + trace, {'x'});
+    check_refused(create_home(home, named("bob")), ExitCode::config, "identity.key: missing");
+    check_refused(join_swarm(home, named("bob"), token, now_s), ExitCode::config, "from a backup");
+    CHECK(!std::filesystem::exists(home + "/identity.key"));
+  }
+}
+
 TEST_CASE("a directory that others can write to, or that is none, is refused with the fix") {
   TestFolder folder;
   std::filesystem::create_directory(folder / "open");
