@@ -3,10 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 
 #include "node/clock.h"
+#include "node/file.h"
 #include "node/log.h"
 #include "node/resources.h"
 #include "node/serving.h"
@@ -168,14 +167,9 @@ std::string Node::keep_data(const Source& source, const std::vector<uint8_t>& by
   const swarm::Digest digest = swarm::blake2b(bytes);
   const std::string path = home_.paths.data + "/" + to_hex(std::span(digest).first(8)) +
                            (source.kind == DataKind::pairs ? ".tsv" : ".txt");
-  std::ofstream file(path + ".part", std::ios::binary | std::ios::trunc);
-  file.write(reinterpret_cast<const char*>(bytes.data()),
-             static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  std::error_code failed;
-  if (file) std::filesystem::permissions(path + ".part", std::filesystem::perms(0600), failed);
-  if (file && !failed) std::filesystem::rename(path + ".part", path, failed);
-  if (!file || failed) return "not kept across restarts: " + path + " could not be written";
+  // On disk before the answer: a name without its content would be all that a power cut leaves.
+  if (const auto kept = replace_file(path, bytes, 0600); !kept)
+    return "not kept across restarts: " + kept.error();
   return "";
 }
 
@@ -183,10 +177,13 @@ Result<LearnOutcome, Failure> Node::learn(const std::string& name, DataKind kind
                                           std::vector<uint8_t> bytes) {
   Result<Source, Failure> source = parse_source(name, kind, bytes);
   if (!source) return Unexpected{source.error()};
+  std::string note = source->note;
+  const std::string not_kept = keep_data(*source, bytes);
+  if (!not_kept.empty()) note += (note.empty() ? "" : "; ") + not_kept;
   LearnOutcome outcome{.bytes = bytes.size(),
                        .pairs = source->pairs.size(),
                        .kind = source->kind,
-                       .note = keep_data(*source, bytes)};
+                       .note = std::move(note)};
   auto taken = std::make_shared<Source>(std::move(*source));
   if (!learner_->call([taken](Mind& mind) { return mind.add(*taken); }, answer_timeout))
     return busy("learn " + name);
@@ -213,8 +210,9 @@ Result<TeachOutcome, Failure> Node::teach(const std::string& prompt, const std::
   if (!*taught) return Unexpected{taught->error()};
   TeachOutcome outcome = **taught;
   const std::string line = prompt + "\t" + answer + "\n";
-  (void)keep_data({.name = "taught", .kind = DataKind::pairs, .text = {}, .pairs = {pair}},
-                  std::vector<uint8_t>(line.begin(), line.end()));
+  (void)keep_data(
+      {.name = "taught", .kind = DataKind::pairs, .text = {}, .pairs = {pair}, .note = {}},
+      std::vector<uint8_t>(line.begin(), line.end()));
   const auto current = learner_->snapshot(true, answer_timeout);
   if (!current) return busy("teach");
   AskOptions question;

@@ -49,6 +49,7 @@ class Node : public Daemon {
   Result<Done, HomeError> open_stores();
   Result<Done, HomeError> open_mind();
   Result<Done, HomeError> add_sources();
+  void add_kept_data();
   void recover_mind();
   swarm::Recovered recovered() const;
   Result<Done, HomeError> open_links();

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "node/clock.h"
+#include "node/file.h"
 #include "node/footprint.h"
 #include "node/log.h"
 #include "node/node.h"
@@ -131,7 +132,7 @@ void Node::recover_mind() {
       }
       failure = path + ": " + restored.error();
     }
-    note_trouble("checkpoint refused, the one before is used: " + failure);
+    note_trouble("checkpoint refused, what was before it is used: " + failure);
     events_.add("rollback", {{"file", path}, {"reason", failure}});
   }
   uint64_t replayed = 0;
@@ -151,15 +152,31 @@ Result<Done, HomeError> Node::add_sources() {
   const auto code = [](FailureKind kind) {
     return kind == FailureKind::bad_data ? ExitCode::bad_data : ExitCode::config;
   };
-  std::vector<std::string> places = home_.config.learn.sources;
-  if (!std::filesystem::is_empty(home_.paths.data)) places.push_back(home_.paths.data);
-  for (const std::string& place : places) {
+  for (const std::string& place : home_.config.learn.sources) {
     Result<std::vector<Source>, Failure> sources = read_sources(place);
     if (!sources)
       return fail(code(sources.error().kind), "learn.sources: " + sources.error().message);
     for (const Source& source : *sources) mind_->add(source);
   }
+  add_kept_data();
   return Done{};
+}
+
+// What was learned before, from data/. What is damaged there is said and left out: a node must come
+// up again after a power cut.
+void Node::add_kept_data() {
+  remove_temporaries(home_.paths.data);
+  if (std::filesystem::is_empty(home_.paths.data)) return;
+  const auto paths = source_paths(home_.paths.data);
+  if (!paths) return note_trouble("kept data not learned: " + paths.error().message);
+  for (const std::string& path : *paths) {
+    const auto sources = read_sources(path);
+    if (!sources) {
+      note_trouble("kept data not learned: " + sources.error().message);
+      continue;
+    }
+    for (const Source& source : *sources) mind_->add(source);
+  }
 }
 
 swarm::Recovered Node::recovered() const {

@@ -68,12 +68,17 @@ Result<Source, Failure> parse_source(const std::string& name, DataKind kind,
       })) {
     return bad_data(name, "holds nothing but white space; nothing was learned");
   }
+  std::string note;
   if (kind == DataKind::automatic) {
-    const bool all_pairs = std::all_of(lines.begin(), lines.end(),
-                                       [](auto line) { return line.empty() || is_pair(line); });
-    kind = all_pairs ? DataKind::pairs : DataKind::text;
+    const auto odd = std::find_if(lines.begin(), lines.end(),
+                                  [](auto line) { return !line.empty() && !is_pair(line); });
+    kind = odd == lines.end() ? DataKind::pairs : DataKind::text;
+    if (odd != lines.end() && name.ends_with(".tsv")) {
+      note = "taken as text: line " + std::to_string(odd - lines.begin() + 1) +
+             " is not PROMPT<TAB>ANSWER";
+    }
   }
-  Source source{.name = name, .kind = kind, .text = {}, .pairs = {}};
+  Source source{.name = name, .kind = kind, .text = {}, .pairs = {}, .note = note};
   if (kind == DataKind::text) {
     source.text = std::move(bytes);
     return source;
@@ -113,7 +118,7 @@ Result<std::vector<uint8_t>, Failure> read_source_file(const std::string& path) 
   return bytes;
 }
 
-Result<std::vector<Source>, Failure> read_sources(const std::string& path) {
+Result<std::vector<std::string>, Failure> source_paths(const std::string& path) {
   std::vector<std::string> paths;
   std::error_code failed;
   if (std::filesystem::is_directory(path, failed)) {
@@ -136,8 +141,14 @@ Result<std::vector<Source>, Failure> read_sources(const std::string& path) {
   } else {
     paths.push_back(path);
   }
+  return paths;
+}
+
+Result<std::vector<Source>, Failure> read_sources(const std::string& path) {
+  const Result<std::vector<std::string>, Failure> paths = source_paths(path);
+  if (!paths) return Unexpected{paths.error()};
   std::vector<Source> sources;
-  for (const std::string& each : paths) {
+  for (const std::string& each : *paths) {
     Result<std::vector<uint8_t>, Failure> bytes = read_source_file(each);
     if (!bytes) return Unexpected{bytes.error()};
     Result<Source, Failure> source = parse_source(each, DataKind::automatic, std::move(*bytes));

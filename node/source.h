@@ -18,6 +18,7 @@ struct Source {
   DataKind kind = DataKind::text;
   std::vector<uint8_t> text;
   std::vector<model::Pair> pairs;
+  std::string note;  // what its giver may not expect; empty: nothing
 };
 
 // `automatic`: pairs when every line that is not empty is PROMPT<TAB>ANSWER, otherwise text.
@@ -26,6 +27,9 @@ struct Source {
 Result<Source, Failure> parse_source(const std::string& name, DataKind kind,
                                      std::vector<uint8_t> bytes);
 
+// The file itself, or a folder's *.txt *.md *.tsv in order of name. Errors: unreadable, none, too
+// many.
+Result<std::vector<std::string>, Failure> source_paths(const std::string& path);
 // Reads a file, or a folder's *.txt *.md *.tsv in order of name. Errors: not there, unreadable, too
 // large, or as above.
 Result<std::vector<Source>, Failure> read_sources(const std::string& path);

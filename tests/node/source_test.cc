@@ -32,6 +32,15 @@ TEST_CASE("lines of PROMPT<TAB>ANSWER are pairs, anything else is text") {
   REQUIRE(text);
   CHECK(text->kind == DataKind::text);
   CHECK(text->text.size() == 21);
+  CHECK(text->note == "");
+}
+
+TEST_CASE("a .tsv that is not all pairs is taken as text, with the line that is none") {
+  const auto source =
+      parse_source("a.tsv", DataKind::automatic, bytes_of("one\teins\n\nno tab here\n"));
+  REQUIRE(source);
+  CHECK(source->kind == DataKind::text);
+  CHECK(source->note == "taken as text: line 3 is not PROMPT<TAB>ANSWER");
 }
 
 TEST_CASE("what cannot be learned is refused with its name and the reason") {
