@@ -82,6 +82,8 @@ void Learner::run(const std::stop_token& stop) {
   setpriority(PRIO_PROCESS, 0, learner_nice);
   started_ = saved_ = steady_clock::now();
   if (!is_log_complete()) offer_snapshot();  // a newcomer could not be served from the log alone
+  judge();
+  tell_base();  // not only after the first exchange
   while (!stop.stop_requested()) {
     while (std::optional<Command> command = queue_.try_pop()) execute(std::move(*command));
     after_commands();
@@ -397,7 +399,8 @@ void Learner::finish() {
 void Learner::after_commands() {
   if (wiring_.mind->exchange().applied().delta_count() >= deltas_at_snapshot_ + deltas_per_snapshot)
     offer_snapshot();
-  if (seconds_since(saved_) >= wiring_.config.checkpoint.interval_s && change_ > 1) {
+  if (seconds_since(saved_) >= wiring_.config.checkpoint.interval_s &&
+      (change_ > 1 || !wiring_.trouble.empty())) {
     if (const auto saved = save(); !saved)
       log_error("checkpoint", {{"error", saved.error().message}});
   }
@@ -470,71 +473,10 @@ Result<std::string, Failure> Learner::save() {
     return Unexpected{Failure{FailureKind::exhausted, path.error()}};
   }
   if (trouble_.starts_with("no checkpoint")) trouble_.clear();
+  // What was damaged when it started is behind it: what there is now is whole on disk.
+  if (trouble_ == wiring_.trouble) trouble_.clear();
+  wiring_.trouble.clear();
   return *path;
-}
-
-Result<std::string, Failure> Learner::go_back() {
-  const std::vector<std::string> paths = wiring_.checkpoints->list();
-  // The newest is what it is now, or close to it: the one before is what "back" means.
-  for (size_t i = 1; i < paths.size(); ++i) {
-    const Result<LoadedCheckpoint, std::string> file = wiring_.checkpoints->load(paths[i]);
-    if (!file) continue;
-    // The base is the swarm's and stays; only what this node made of it goes back.
-    Mind::Known known = wiring_.mind->known();
-    if (const auto restored = wiring_.mind->restore(file->sections); !restored) continue;
-    wiring_.mind->replace_base(std::move(known));
-    finished_ = schedule_.is_finite() &&
-                schedule_.is_over(wiring_.mind->step_count(), wiring_.mind->learned_seconds());
-    ++change_;
-    ++base_change_;
-    steps_since_exchange_ = 0;
-    failed_steps_ = 0;
-    trouble_.clear();
-    if (const auto saved = save(); !saved) return Unexpected{saved.error()};
-    wiring_.events->add("rollback", {{"file", paths[i]}, {"step", std::to_string(file->step)}});
-    return paths[i];
-  }
-  return Unexpected{
-      Failure{FailureKind::not_found, "there is no earlier checkpoint to go back to"}};
-}
-
-std::optional<Result<TeachOutcome, Failure>> Learner::teach(const model::Pair& pair,
-                                                            uint32_t steps_max,
-                                                            milliseconds timeout) {
-  const auto should_stop = [stop = thread_.get_stop_token()] { return stop.stop_requested(); };
-  return call(
-      [this, pair, steps_max, should_stop](Mind& mind) {
-        ++change_;
-        return mind.teach(pair, steps_max, should_stop);
-      },
-      timeout);
-}
-
-bool Learner::set_paused(bool paused, milliseconds timeout) {
-  return call([this, paused](Mind&) { return paused_ = paused, true; }, timeout).has_value();
-}
-
-std::optional<Result<std::string, Failure>> Learner::write_checkpoint(milliseconds timeout) {
-  return call([this](Mind&) { return save(); }, timeout);
-}
-
-std::optional<Result<std::string, Failure>> Learner::roll_back(milliseconds timeout) {
-  const auto go_back_and_serve = [this](Mind&) {
-    Result<std::string, Failure> path = go_back();
-    if (path) (void)served(false);
-    return path;
-  };
-  return call(go_back_and_serve, timeout);
-}
-
-std::shared_ptr<const Served> Learner::snapshot(bool is_exact, milliseconds timeout) {
-  {
-    std::lock_guard lock(mutex_);
-    asked_at_ = steady_clock::now();
-    if (!is_exact && served_) return served_;
-  }
-  auto fresh = call([this](Mind&) { return served(false); }, timeout);
-  return fresh ? *fresh : nullptr;
 }
 
 // The weights as they are now.

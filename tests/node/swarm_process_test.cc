@@ -156,6 +156,8 @@ TEST_CASE_FIXTURE(Pair, "a damaged checkpoint is refused and the one before is u
   REQUIRE(is_linked(b));
   CHECK(b.output().find("checkpoint refused") != std::string::npos);
   CHECK(b.status()["model"]["step"] > 0);
+  // With the next whole checkpoint the trouble is over.
+  CHECK(b.wait_until(patience_s, [](const json& s) { return s["state"] == "learning"; }));
   CHECK(come_together(patience_s));
 }
 
@@ -211,9 +213,31 @@ TEST_CASE("a directory serves one node at a time, and a restart goes on where it
   CHECK(second.err.find(std::to_string(a.pid())) != std::string::npos);
   a.signal(SIGINT);
   REQUIRE(a.wait_exit(10) == 0);
+  configure(a.directory(), {{"swarm.steps_per_exchange", "1000000"}});
   a.start();
   REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "learning"; }));
   CHECK(a.status()["model"]["step"] > 20);
+  // It says what its base is before it has published anew.
+  CHECK(a.wait_until(patience_s, [](const json& s) { return s["swarm"]["deltas"] > 0; }));
+  CHECK(a.status()["swarm"]["base_hash"].get<std::string>().find_first_not_of('0') !=
+        std::string::npos);
+}
+
+TEST_CASE("kept data that was lost is said and left out, and the node comes up all the same") {
+  const Folder folder;
+  found(folder / "a", "anna");
+  RealNode a(folder / "a");
+  a.start();
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
+  const std::string path = folder.write("t.txt", sentences(0, 50));
+  REQUIRE(starling_cli({"learn", "--dir", a.directory(), path}).exit_code == 0);
+  a.signal(SIGTERM);
+  REQUIRE(a.wait_exit(10) == 0);
+  for (const auto& entry : std::filesystem::directory_iterator(a.directory() + "/data"))
+    std::ofstream(entry.path()).close();  // what a power cut makes of a file that was not synced
+  a.start();
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
+  CHECK(a.output().find("kept data not learned") != std::string::npos);
 }
 
 TEST_CASE(
