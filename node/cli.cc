@@ -11,8 +11,7 @@
 
 namespace starling::node {
 
-// ---- What the verbs share
-// ------------------------------------------------------------------------------------
+// ---- What the verbs share ----
 
 ExitCode fail(Cli& cli, const HomeError& error) {
   cli.console.err << "starling: " << error.message << std::endl;
@@ -59,8 +58,7 @@ std::string default_directory() {
   return "starling";
 }
 
-// ---- The parser
-// ----------------------------------------------------------------------------------------------
+// ---- The parser ----
 
 namespace {
 

@@ -1,10 +1,12 @@
 // status, members, regions, watch, why: looking inside a running node.
+#include <algorithm>
 #include <cmath>
 #include <ctime>
 #include <iostream>
 
 #include "node/cli_verbs.h"
 #include "node/table.h"
+#include "node/text_check.h"
 
 namespace starling::node {
 
@@ -277,6 +279,18 @@ ExitCode why_verb(Cli& cli, const std::string& region) {
   if (!client) return fail(cli, client.error());
   const auto answer = client->provenance(region);
   if (!answer) return fail(cli, answer.error());
+  if (answer->rows().empty() && !region.empty()) {
+    const auto regions = client->regions();
+    if (!regions) return fail(cli, regions.error());
+    const auto& all = regions->regions();
+    const bool is_known = std::any_of(all.begin(), all.end(), [&](const auto& each) {
+      return each.region() == region || each.region().starts_with(region + ".");
+    });
+    if (!is_known) {
+      return fail(cli, {ExitCode::failed,
+                        printable(region) + ": there is no such region; see: starling regions"});
+    }
+  }
   if (cli.options.is_json) {
     Json rows = Json::array();
     for (const auto& row : answer->rows()) rows.push_back(json_of(row));

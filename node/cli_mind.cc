@@ -147,7 +147,11 @@ Answer<Done> take_file(Cli& cli, LocalClient& client, const std::string& path, v
   header.set_kind(kind);
   const auto taken = client.learn(header, *text);
   if (!taken && taken.error().code == ExitCode::bad_data) {
-    refuse(cli, intake, path, path + ": " + taken.error().message);
+    // The node knows the file by its name alone; here it is known by its path.
+    const std::string known_as = header.name() + ": ";
+    std::string reason = taken.error().message;
+    if (reason.starts_with(known_as)) reason.erase(0, known_as.size());
+    refuse(cli, intake, path, path + ": " + reason);
     return Done{};
   }
   if (!taken) return Unexpected{taken.error()};

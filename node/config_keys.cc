@@ -234,10 +234,18 @@ std::string number_text(double value) {
   return {text.data(), end};
 }
 
-// YAML's double-quoted form: right for every text that is valid UTF-8.
+// YAML's double-quoted form: right for every text that is valid UTF-8. Control characters are
+// escaped, so that what reads them back can say that they are not wanted.
 std::string quoted(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      char escaped[8];
+      std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned>(byte));
+      out += escaped;
+      continue;
+    }
     if (c == '"' || c == '\\') out += '\\';
     out += c;
   }

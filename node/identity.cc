@@ -2,8 +2,8 @@
 //   file     = title seed public checksum
 //   title    = "starling-identity-v1" LF
 //   seed     = "seed " 64 hex LF          ; Ed25519 seed (RFC 8032)
-//   public   = "public " 64 hex LF        ; the public key of that seed: a flipped seed bit is
-//   noticed checksum = "checksum " 64 hex LF      ; BLAKE2b-256 of all lines before
+//   public   = "public " 64 hex LF        ; of that seed: a flipped bit of the seed is noticed
+//   checksum = "checksum " 64 hex LF      ; BLAKE2b-256 of all lines before
 // The file is written beside its place, fsynced and moved there without replacing, so that neither
 // a crash nor a second process leaves half a key. Every buffer that holds the seed is libsodium's
 // guarded, locked memory.

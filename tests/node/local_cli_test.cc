@@ -141,6 +141,9 @@ TEST_CASE("why says whose deltas made a region") {
   CHECK(table.out.find("l1.mlp.0") != std::string::npos);
   const Json row = json_of(starling({"why", "--json", "--dir", node.directory}))["provenance"][0];
   CHECK(keys_of(row) == "region origin name deltas norm last");
+  const Ran unknown = starling({"why", "l9.mlp", "--json", "--dir", node.directory});
+  CHECK(unknown.code == 1);
+  CHECK(unknown.err == "starling: l9.mlp: there is no such region; see: starling regions\n");
 }
 
 TEST_CASE(
@@ -255,6 +258,8 @@ TEST_CASE("learn refuses what is no text with exit 65 and a clear answer, and ta
   CHECK(json["bytes"] == 7);
   CHECK(json["refused"][0]["file"] == at + "empty.txt");
   CHECK(keys_of(json["refused"][0]) == "file reason");
+  node.daemon.failure = Failure{FailureKind::bad_data, "good.txt: holds nothing"};
+  CHECK(learn(at + "good.txt").err == "starling: " + at + "good.txt: holds nothing\n");
 }
 
 TEST_CASE("eval prints bits per byte of a text and accuracy of pairs") {
@@ -484,6 +489,9 @@ TEST_CASE(
   CHECK(in_words.out.find("\n  memory up to ") != std::string::npos);
   CHECK(in_words.out.find(" MiB (learning ") != std::string::npos);
   CHECK(in_words.out.find("), limit 1024 MiB\n") != std::string::npos);
+  const Ran unreadable = starling({"init", "--dir", folder.path + "/E", "--name", "a\nb"});
+  CHECK(unreadable.code == 2);
+  CHECK(unreadable.err == "starling: node.name: must not have control characters\n");
   const Ran wrong = starling({"init", "--dir", folder.path + "/E", "--preset", "smal"});
   CHECK(wrong.code == 2);
   CHECK(wrong.err ==
