@@ -87,6 +87,11 @@ int run_program(int argc, char** argv) {
     std::fprintf(stderr, "%s", app.help().c_str());
     return static_cast<int>(ExitCode::usage);
   }
+  if (const std::string word = argv[1]; word[0] != '-' && word != "local" && word != "run") {
+    std::fprintf(stderr, "starling sim: unknown command \"%s\"; choose local or run\n",
+                 word.c_str());
+    return static_cast<int>(ExitCode::usage);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& wrong) {
