@@ -58,12 +58,10 @@ class Server final : public LocalServer {
 
   ~Server() override {
     is_stopping_ = true;
-    if (server_) {
-      server_->Shutdown(std::chrono::system_clock::now() + stop_wait);
-      server_->Wait();
-    }
+    if (server_) server_->Shutdown(std::chrono::system_clock::now() + stop_wait);
     unlinkat(place_.fd(), api_socket_name, 0);
     if (!token_.empty()) unlinkat(place_.fd(), "api.token", 0);
+    if (server_) server_->Wait();
   }
 
   Result<Done, HomeError> listen(const LocalServerOptions& options) {

@@ -17,6 +17,8 @@ namespace starling::node {
 namespace {
 
 constexpr int64_t poll_ms = 200;
+constexpr unsigned callers_wait_s = 4;
+volatile std::sig_atomic_t last_code = 0;  // of the process, should the wait be over
 
 ExitCode fail(const HomeError& error) {
   std::fprintf(stderr, "starling: %s\n", error.message.c_str());
@@ -54,6 +56,14 @@ void wait_for_end(const sigset_t& signals, const Node& node) {
   }
 }
 
+// What still runs for a caller is not worth more than this: all is on disk, and evaluating a long
+// text, which nothing interrupts, can take minutes.
+void end_within_seconds(ExitCode code) {
+  last_code = static_cast<int>(code);
+  std::signal(SIGALRM, [](int) { _exit(last_code); });
+  alarm(callers_wait_s);
+}
+
 }  // namespace
 
 ExitCode run_node(const RunOptions& options) {
@@ -84,9 +94,10 @@ ExitCode run_node(const RunOptions& options) {
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-  const bool is_saved = (*node)->stop();
+  const ExitCode code = (*node)->stop() ? ExitCode::ok : ExitCode::failed;
+  end_within_seconds(code);
   server->reset();
-  return is_saved ? ExitCode::ok : ExitCode::failed;
+  return code;
 }
 
 }  // namespace starling::node

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "tests/node/real_node.h"
 
@@ -221,6 +222,25 @@ TEST_CASE("a directory serves one node at a time, and a restart goes on where it
   CHECK(a.wait_until(patience_s, [](const json& s) { return s["swarm"]["deltas"] > 0; }));
   CHECK(a.status()["swarm"]["base_hash"].get<std::string>().find_first_not_of('0') !=
         std::string::npos);
+}
+
+TEST_CASE("a node stops in time, in order, even while it evaluates a very long text") {
+  const Folder folder;
+  found(folder / "a", "anna");
+  configure(folder / "a", {{"serve.requests_max", "1"}});
+  RealNode a(folder / "a");
+  a.start();
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
+  const std::string path = folder.write("long.txt", std::string(60u << 20, 'a'));
+  std::jthread evaluation([&] {
+    CHECK(starling_cli({"eval", "--dir", a.directory(), path}).exit_code != 0);
+  });
+  REQUIRE(a.wait_until(patience_s, [&](const json&) {
+    return starling_cli({"ask", "--dir", a.directory(), "x"}).exit_code == 75;  // busy with it
+  }));
+  a.signal(SIGTERM);
+  CHECK(a.wait_exit(10) == 0);
+  CHECK_FALSE(std::filesystem::exists(a.directory() + "/api.sock"));
 }
 
 TEST_CASE("kept data that was lost is said and left out, and the node comes up all the same") {
