@@ -65,7 +65,7 @@ struct Config {
     friend bool operator==(const Serve&, const Serve&) = default;
   } serve;
   struct Limits {
-    uint64_t memory_mib = 1024;
+    uint64_t memory_mib = 1280;
     uint32_t cpu_percent = 100;  // of one core, for learning
     uint64_t disk_mib = 1024;    // log, checkpoints, data
     std::string hours;           // "22:00-06:00": learn only then; empty: always

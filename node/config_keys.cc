@@ -139,7 +139,7 @@ const std::array keys = {
         "the local API; empty: the unix socket api.sock; TCP only on the loopback, with api.token",
         0, 0, check_api},
     ConfigKey{"model", "preset", &field<&Config::model, &Config::Model::preset>, "",
-              "demo (157 k parameters), tiny (1 M), small (5 M) or base (20 M)", 0, 0,
+              "demo (160 k parameters), tiny (1 M), small (5 M) or base (20 M)", 0, 0,
               check_preset},
     ConfigKey{"model", "threads", &field<&Config::model, &Config::Model::threads>, "threads",
               "for learning", 1, 256, nullptr, core_note},

@@ -488,7 +488,7 @@ TEST_CASE(
   CHECK(in_words.out.starts_with("joined with " + folder.path + "/D\n"));
   CHECK(in_words.out.find("\n  memory up to ") != std::string::npos);
   CHECK(in_words.out.find(" MiB (learning ") != std::string::npos);
-  CHECK(in_words.out.find("), limit 1024 MiB\n") != std::string::npos);
+  CHECK(in_words.out.find("), limit 1280 MiB\n") != std::string::npos);
   const Ran unreadable = starling({"init", "--dir", folder.path + "/E", "--name", "a\nb"});
   CHECK(unreadable.code == 2);
   CHECK(unreadable.err == "starling: node.name: must not have control characters\n");

@@ -143,7 +143,11 @@ const struct {
 TEST_CASE("a configuration that asks for more than the machine has names the key and what to do") {
   Config config;
   const auto shape = [&] { return *model::shape_of_preset(config.model.preset); };
-  CHECK(device_problem(shape(), config).empty());
+  for (const char* preset : {"demo", "small", "base", "tiny"}) {
+    CAPTURE(preset);
+    config.model.preset = preset;
+    CHECK(device_problem(shape(), config).empty());  // each starts as init writes it
+  }
   config.model.threads = core_count() + 1;
   CHECK(device_problem(shape(), config) == "model.threads: " + std::to_string(core_count() + 1) +
                                                " is more than this machine's " +
