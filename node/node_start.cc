@@ -9,6 +9,7 @@
 #include "node/footprint.h"
 #include "node/log.h"
 #include "node/node.h"
+#include "node/refusal_log.h"
 #include "node/resources.h"
 #include "node/source.h"
 #include "swarm/accept.h"
@@ -218,8 +219,13 @@ Result<Done, HomeError> Node::open_links() {
   const bool is_in_swarm = config.swarm.exchange;
   TransportOptions transport_options;
   transport_options.listen = config.node.listen;
-  transport_options.on_refused = [](const std::string& address, const std::string& reason) {
-    log_warning("stranger refused", {{"address", address}, {"reason", reason}});
+  transport_options.on_refused = [refusals = RefusalLog()](const std::string& address,
+                                                           const std::string& reason) mutable {
+    const auto more = refusals.note(address, reason, RefusalLog::Clock::now());
+    if (!more) return;
+    log_warning(
+        "stranger refused",
+        {{"address", address}, {"reason", reason}, {"like_it_before", std::to_string(*more)}});
   };
   uint64_t seed = 0;
   randombytes_buf(&seed, sizeof seed);

@@ -10,6 +10,7 @@
 #include "node/client_hello.h"
 #include "node/endpoint.h"
 #include "node/peer_link.h"
+#include "node/refusal_log.h"
 #include "tests/node/transport_certificate.h"
 #include "tests/node/transport_fixture.h"
 #include "tests/node/transport_socket.h"
@@ -252,6 +253,25 @@ TEST_CASE("token buckets refill with time, one a key, for a bounded number of ke
   CHECK_FALSE(buckets.take(1, at(100000)));
   for (int key = 10; key < 100; ++key) buckets.take(key, at(100000));
   CHECK(buckets.size() <= 4);
+}
+
+TEST_CASE(
+    "strangers fill no log: a line a minute for each address and reason, for a bounded number") {
+  RefusalLog log;
+  const RefusalLog::Clock::time_point start{};
+  CHECK(log.note("192.0.2.1:4000", "not_a_member", start) == 0);
+  CHECK(log.note("192.0.2.1:4001", "too_fast", start) == 0);
+  CHECK(log.note("[2001:db8::1]:4000", "too_fast", start) == 0);
+  for (int port = 4002; port < 5000; ++port) {
+    CHECK_FALSE(log.note("192.0.2.1:" + std::to_string(port), "too_fast",
+                         start + std::chrono::seconds(59)));
+  }
+  CHECK(log.note("192.0.2.1:5000", "too_fast", start + RefusalLog::interval) == 998);
+  size_t lines = 0;
+  for (size_t i = 0; i < 2 * RefusalLog::entries_max; ++i)
+    lines += log.note("host" + std::to_string(i) + ":1", "banned", start).has_value();
+  CHECK(lines == RefusalLog::entries_max - 3);
+  CHECK(log.note("late:1", "banned", start + RefusalLog::interval) == 0);
 }
 
 TEST_CASE("connections of one address are limited, and room comes back when one closes") {
