@@ -58,10 +58,12 @@ class Server final : public LocalServer {
 
   ~Server() override {
     is_stopping_ = true;
-    if (server_) server_->Shutdown(std::chrono::system_clock::now() + stop_wait);
+    // First of all: a call that does not end must not keep the way to a node that is no more.
     unlinkat(place_.fd(), api_socket_name, 0);
     if (!token_.empty()) unlinkat(place_.fd(), "api.token", 0);
-    if (server_) server_->Wait();
+    if (!server_) return;
+    server_->Shutdown(std::chrono::system_clock::now() + stop_wait);
+    server_->Wait();
   }
 
   Result<Done, HomeError> listen(const LocalServerOptions& options) {
