@@ -1,6 +1,7 @@
 #include "model/guard.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cmath>
 #include <cstring>
@@ -13,24 +14,27 @@ namespace {
 constexpr double exploded_factor = 2, exploded_bits = 0.5;
 
 // The upper half of a float, rounded.
+// A finite value stays finite: the largest ones are cut instead of rounded.
+uint16_t half(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const bool is_largest = (bits & 0x7fff0000u) == 0x7f7f0000u;
+  return static_cast<uint16_t>((is_largest ? bits : bits + 0x8000u) >> 16);
+}
+float whole(uint16_t half) { return std::bit_cast<float>(uint32_t{half} << 16); }
+
 std::vector<uint16_t> halves(std::span<const std::byte> floats) {
   std::vector<uint16_t> out(floats.size() / sizeof(float));
   for (size_t i = 0; i < out.size(); ++i) {
-    uint32_t bits = 0;
-    std::memcpy(&bits, floats.data() + i * sizeof(float), sizeof bits);
-    // A finite value stays finite: the largest ones are cut instead of rounded.
-    const bool is_largest = (bits & 0x7fff0000u) == 0x7f7f0000u;
-    out[i] = static_cast<uint16_t>((is_largest ? bits : bits + 0x8000u) >> 16);
+    float value = 0;
+    std::memcpy(&value, floats.data() + i * sizeof value, sizeof value);
+    out[i] = half(value);
   }
   return out;
 }
 
 std::vector<float> wholes(std::span<const uint16_t> halves) {
   std::vector<float> out(halves.size());
-  for (size_t i = 0; i < out.size(); ++i) {
-    const uint32_t bits = uint32_t{halves[i]} << 16;
-    std::memcpy(&out[i], &bits, sizeof bits);
-  }
+  std::ranges::transform(halves, out.begin(), whole);
   return out;
 }
 
@@ -88,7 +92,7 @@ void GoodState::keep(const Trainer& trainer, std::span<const float> reference) {
   difference_.clear();
   if (!std::equal(x.begin(), x.end(), reference.begin())) {
     difference_.resize(x.size());
-    for (size_t i = 0; i < x.size(); ++i) difference_[i] = x[i] - reference[i];
+    for (size_t i = 0; i < x.size(); ++i) difference_[i] = half(x[i] - reference[i]);
   } else {
     difference_.shrink_to_fit();
   }
@@ -105,7 +109,7 @@ void GoodState::keep(const Trainer& trainer, std::span<const float> reference) {
 
 std::vector<float> GoodState::weights(std::vector<float> reference) const {
   assert(is_kept_ && (difference_.empty() || difference_.size() == reference.size()));
-  for (size_t i = 0; i < difference_.size(); ++i) reference[i] += difference_[i];
+  for (size_t i = 0; i < difference_.size(); ++i) reference[i] += whole(difference_[i]);
   return reference;
 }
 

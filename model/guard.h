@@ -38,9 +38,9 @@ class Probe {
 // besides (a loss near nothing doubles by chance).
 bool has_exploded(double good_loss, double loss);
 
-// The last good state of a trainer: moments (to 8 bits of mantissa, which is enough to go on from),
-// counts, and its weights as their difference from a reference that may move meanwhile: the swarm's
-// base. Where the difference is zero throughout it takes no memory.
+// The last good state of a trainer: counts and, to 8 bits of mantissa (enough to go on from),
+// moments and weights, these as their difference from a reference that may move meanwhile: the
+// swarm's base. Where the difference is zero throughout it takes no memory.
 class GoodState {
  public:
   bool is_kept() const { return is_kept_; }
@@ -57,8 +57,7 @@ class GoodState {
     std::vector<std::byte> bytes;
   };
   bool is_kept_ = false;
-  std::vector<float> difference_;
-  std::vector<uint16_t> m_, v_;
+  std::vector<uint16_t> difference_, m_, v_;
   std::vector<Kept> counts_;
 };
 

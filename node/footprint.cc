@@ -35,15 +35,15 @@ std::vector<MemoryPart> memory_parts(const model::Shape& shape, const Config& co
   const uint64_t vector_bytes = model::parameter_count(shape) * sizeof(float);
   const uint64_t learning = model::Trainer::memory_bytes(shape, trainer_options(config),
                                                          config.learn.rows, config.learn.length);
-  // In 8 bits, with the small tensors in fp32, at most half as much again.
-  const uint64_t copy_bytes =
-      vector_bytes + (config.serve.weights == "int8" ? vector_bytes / 2 : 0);
+  // In 8 bits, with the small tensors in fp32, at most half as much.
+  const uint64_t copy_bytes = config.serve.weights == "int8" ? vector_bytes / 2 : vector_bytes;
   return {{"learning", learning},
           {"the swarm's sum, what is unsent, a delta in the making", 3 * vector_bytes},
-          // The published copy, and the next one while an answer still reads the last.
-          {"answering", 2 * copy_bytes},
-          // Moments at half size, own progress where the swarm does not hold it, and room to score.
-          {"undoing", (config.swarm.exchange ? 2 : 3) * vector_bytes},
+          // The published copy, the next one while an answer still reads the last, and what it is
+          // made from.
+          {"answering", 2 * copy_bytes + vector_bytes},
+          // At half size, moments and own progress that the swarm does not hold; room to score.
+          {"undoing", (config.swarm.exchange ? 4 : 5) * vector_bytes / 2},
           {"samples", config.learn.memory_mib * mib},
           {"program and links", process_bytes}};
 }

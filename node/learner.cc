@@ -480,11 +480,10 @@ Result<std::string, Failure> Learner::save() {
 }
 
 // The weights as they are now.
-std::shared_ptr<const Served> Learner::served(bool is_prepared) {
+std::shared_ptr<const Served> Learner::served() {
   if (served_ && served_change_ == change_) return served_;
   auto fresh = std::make_shared<const Served>(wiring_.mind->snapshot(),
                                               wiring_.config.serve.weights == "int8");
-  if (is_prepared) fresh->prepare();
   served_change_ = change_;
   std::lock_guard lock(mutex_);
   return served_ = std::move(fresh);
@@ -502,7 +501,7 @@ void Learner::renew_served(bool is_learning) {
   }
   const bool is_changed = !served_ || served_change_ != change_;
   if (start < renew_at_ || !is_changed || (!is_learning && !served_)) return;
-  (void)served(true);
+  (void)served();
   const auto end = steady_clock::now();
   const auto least = (end - start) * (is_used ? renew_share_used : renew_share_unused);
   renew_at_ = end + std::max<steady_clock::duration>(renew_interval, least);

@@ -93,10 +93,14 @@ class Learner {
     return future.get();  // it has begun: what it changes must be known to the caller
   }
 
-  // An immutable copy of the weights. `is_exact`: as of now, for which it waits until the step is
-  // done; otherwise the published one may serve, which is a few seconds old. Null: the learner did
-  // not get to it in time.
+  // What answers read. `is_exact`: as of now, for which it waits until the step is done; otherwise
+  // the published one may serve, which is a few seconds old. Null: the learner did not get to it in
+  // time.
   std::shared_ptr<const Served> snapshot(bool is_exact, std::chrono::milliseconds timeout);
+  // An immutable copy of the weights as of now, in fp32; null likewise.
+  std::shared_ptr<const model::Snapshot> weights(std::chrono::milliseconds timeout) {
+    return call([](Mind& mind) { return mind.snapshot(); }, timeout).value_or(nullptr);
+  }
 
   std::optional<Result<TeachOutcome, Failure>> teach(const model::Pair& pair, uint32_t steps_max,
                                                      std::chrono::milliseconds timeout);
@@ -130,7 +134,7 @@ class Learner {
   void exchange();
   void finish();
   void after_commands();
-  std::shared_ptr<const Served> served(bool is_prepared);
+  std::shared_ptr<const Served> served();
   void renew_served(bool is_learning);
   void announce_base(bool is_learning);
   void tell_base();

@@ -66,7 +66,7 @@ std::optional<Result<std::string, Failure>> Learner::write_checkpoint(millisecon
 std::optional<Result<std::string, Failure>> Learner::roll_back(milliseconds timeout) {
   const auto go_back_and_serve = [this](Mind&) {
     Result<std::string, Failure> path = go_back();
-    if (path) (void)served(false);
+    if (path) (void)served();
     return path;
   };
   return call(go_back_and_serve, timeout);
@@ -78,7 +78,7 @@ std::shared_ptr<const Served> Learner::snapshot(bool is_exact, milliseconds time
     asked_at_ = steady_clock::now();
     if (!is_exact && served_) return served_;
   }
-  auto fresh = call([this](Mind&) { return served(false); }, timeout);
+  auto fresh = call([this](Mind&) { return served(); }, timeout);
   return fresh ? *fresh : nullptr;
 }
 

@@ -227,9 +227,9 @@ Result<TeachOutcome, Failure> Node::teach(const std::string& prompt, const std::
 Result<EvaluateOutcome, Failure> Node::evaluate(DataKind kind, std::vector<uint8_t> bytes) {
   const Result<Source, Failure> source = parse_source("the data", kind, std::move(bytes));
   if (!source) return Unexpected{source.error()};
-  const auto current = learner_->snapshot(true, answer_timeout);
+  const auto current = learner_->weights(answer_timeout);
   if (!current) return busy("eval");
-  return node::evaluate(current->snapshot(), *source);
+  return node::evaluate(*current, *source);
 }
 
 Result<Done, Failure> Node::pause() {

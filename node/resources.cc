@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -11,6 +12,14 @@
 #include <fstream>
 
 namespace starling::node {
+
+void return_freed_vectors() {
+#ifdef __GLIBC__
+  constexpr int vector_bytes = 1 << 20, arenas = 2;
+  mallopt(M_MMAP_THRESHOLD, vector_bytes);
+  mallopt(M_ARENA_MAX, arenas);  // each keeps its own freed pages; two suffice for short messages
+#endif
+}
 
 uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");

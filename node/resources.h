@@ -6,6 +6,9 @@
 
 namespace starling::node {
 
+// Vectors as large as a model go back to the system when they are freed, whatever was freed before:
+// left alone, glibc learns from each to keep the next ones. Before the first thread starts.
+void return_freed_vectors();
 uint64_t resident_bytes();
 double cpu_seconds();  // user and system, since start
 uint64_t directory_bytes(

@@ -11,6 +11,7 @@
 #include "node/log.h"
 #include "node/node.h"
 #include "node/notify.h"
+#include "node/resources.h"
 
 namespace starling::node {
 
@@ -67,6 +68,7 @@ void end_within_seconds(ExitCode code) {
 }  // namespace
 
 ExitCode run_node(const RunOptions& options) {
+  return_freed_vectors();
   const sigset_t signals = block_signals();
   prctl(PR_SET_DUMPABLE, 0);  // the identity key must not end up in a core file
   Result<Home, HomeError> home = open_home(options.directory);

@@ -2,15 +2,16 @@
 
 namespace starling::node {
 
-void Served::prepare() const {
-  if (in_8_)
-    std::call_once(once_,
-                   [this] { quantised_ = std::make_shared<const model::Quantised>(*snapshot_); });
+Served::Served(std::shared_ptr<const model::Snapshot> snapshot, bool in_8) {
+  if (in_8) {
+    quantised_ = std::make_shared<const model::Quantised>(*snapshot);
+  } else {
+    exact_ = std::move(snapshot);
+  }
 }
 
 model::Session Served::begin() const {
-  prepare();
-  return in_8_ ? model::Session(quantised_) : model::Session(snapshot_);
+  return quantised_ ? model::Session(quantised_) : model::Session(exact_);
 }
 
 void answer(model::Session session, const AskOptions& options,

@@ -3,7 +3,6 @@
 // several at once.
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "model/quantised.h"
@@ -11,21 +10,15 @@
 
 namespace starling::node {
 
-// A snapshot as answers read it, in 8 bits unless told otherwise. Quantised once: by `prepare`, or
-// by the first who asks.
+// The weights as answers read them, in 8 bits (then nothing of the snapshot stays) or as they were.
 class Served {
  public:
-  Served(std::shared_ptr<const model::Snapshot> snapshot, bool in_8)
-      : snapshot_(std::move(snapshot)), in_8_(in_8) {}
-  void prepare() const;
+  Served(std::shared_ptr<const model::Snapshot> snapshot, bool in_8);
   model::Session begin() const;
-  const model::Snapshot& snapshot() const { return *snapshot_; }
 
  private:
-  std::shared_ptr<const model::Snapshot> snapshot_;
-  bool in_8_;
-  mutable std::once_flag once_;
-  mutable std::shared_ptr<const model::Quantised> quantised_;
+  std::shared_ptr<const model::Snapshot> exact_;  // one of the two
+  std::shared_ptr<const model::Quantised> quantised_;
 };
 
 // Feeds the newline that starts every line, then the prompt, then what it answers, byte by byte.

@@ -86,8 +86,9 @@ TEST_CASE(
   good.learn(20, 30.0f);
   CHECK(has_exploded(before, good.loss()));
   kept.restore(good.trainer, kept.weights(good.zeros()));
-  CHECK(std::equal(x.begin(), x.end(), good.trainer.parameters().begin()));
-  CHECK(good.loss() == before);
+  for (size_t i = 0; i < x.size(); ++i)
+    REQUIRE(std::abs(good.trainer.parameters()[i] - x[i]) <= std::abs(x[i]) / 256);
+  CHECK(std::abs(good.loss() - before) < 0.02);
   CHECK(good.trainer.steps() == 60);
   // The moments are the old ones to about three digits: learning goes on as if nothing had been.
   good.learn(20, 1e-2f);
@@ -104,7 +105,7 @@ TEST_CASE("weights that are not finite are undone") {
   CHECK(has_exploded(before, good.loss()));
   CHECK_FALSE(good.trainer.step(example::text_batch(sentence, 2, 8), 1e-3f));
   kept.restore(good.trainer, kept.weights(good.zeros()));
-  CHECK(good.loss() == before);
+  CHECK(std::abs(good.loss() - before) < 0.02);
   CHECK(good.trainer.step(example::text_batch(sentence, 2, 8), 1e-3f));
 }
 
