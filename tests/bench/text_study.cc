@@ -248,32 +248,6 @@ class Study {
   double tokens_ = 0;
 };
 
-struct ShapeField {
-  std::string_view name;
-  uint32_t model::Shape::*value;
-};
-constexpr ShapeField shape_fields[] = {
-    {"regions", &model::Shape::regions},   {"awake", &model::Shape::always_awake},
-    {"selected", &model::Shape::selected}, {"chunk", &model::Shape::chunk},
-    {"tau", &model::Shape::context_tau},   {"mlp", &model::Shape::mlp_width},
-};
-
-// "preset[,field=value]..."
-std::optional<model::Shape> shape_of(std::string_view text) {
-  auto shape = model::shape_of_preset(text.substr(0, text.find(',')));
-  while (shape && text.find(',') != std::string_view::npos) {
-    text.remove_prefix(text.find(',') + 1);
-    const std::string_view field = text.substr(0, text.find(','));
-    const size_t equals = field.find('=');
-    bool known = false;
-    for (const ShapeField& candidate : shape_fields)
-      if (equals != std::string_view::npos && field.substr(0, equals) == candidate.name)
-        known = read_number(field.substr(equals + 1), (*shape).*candidate.value);
-    if (!known) return std::nullopt;
-  }
-  return shape && model::is_valid(*shape) ? shape : std::nullopt;
-}
-
 int run(int count, char** words) {
   if (count == 2 && std::string_view(words[1]) == "--help") return print_help(), 0;
   const auto options = read_options(count, words);
@@ -281,9 +255,9 @@ int run(int count, char** words) {
     std::fprintf(stderr, "text_study: unknown option or value, or no --text; see --help\n");
     return 64;
   }
-  const auto shape = shape_of(options->shape);
+  const auto shape = model::shape_from(options->shape);
   if (!shape) {
-    std::fprintf(stderr, "text_study: no such shape: %s\n", options->shape.c_str());
+    std::fprintf(stderr, "text_study: %s\n", shape.error().c_str());
     return 64;
   }
   std::vector<Text> texts;
