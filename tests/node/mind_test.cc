@@ -71,7 +71,8 @@ TEST_CASE("learning that diverges is undone, alone and in a swarm, and the swarm
     for (size_t i = 0; i < now.size(); ++i)
       farthest =
           std::max(farthest, std::abs(now[i] - good[i] - static_cast<float>(shift) * 0x1p-24f));
-    CHECK(farthest < 1e-5f);
+    // What was learned is kept to 8 bits of mantissa, and no weight has moved by 0.25 yet.
+    CHECK(farthest < 0.25f / 256);
     CHECK_FALSE(mind.guard());  // nothing was learned since
     learn(mind, 10, 4e-3);
     CHECK_FALSE(mind.guard());
