@@ -1,9 +1,9 @@
 // message   = %x01 hello / %x02 members / %x03 heartbeat / %x04 pull / %x05 offer / %x06
 // chunk-request / %x07 chunk
-//           / %x08 goodbye
+//           / %x08 goodbye / %x09 news
 // hello     = version-min:int version-max:int features:int fingerprint:16 software:text record
 // extension:bytes     ; version-min <= version-max
-// members   = count:int *record record    = membership:249 name:text
+// members   = count:int *record record    = membership name:text
 // count:int *address:text epoch:int incarnation:int left:flag signature:64
 //             ; signature: Ed25519 by the member over  %x12 "starling-member-v1"
 //             record-without-signature
@@ -15,6 +15,7 @@
 // chunk-request = file-hash:32 index:int                 ; index: 32 bits
 // chunk     = file-hash:32 index:int size:int bytes
 // goodbye   = reason:text
+// news      = digest:32 count:int *item      item = size:int bytes          ; see admissions.cc
 //
 // int  = LEB128 in its shortest form            text = size:int bytes, UTF-8 without control
 // characters (wire.h) flag = %x00 / %x01                            f32  = little endian, finite
@@ -96,7 +97,7 @@ void write_record(const MemberRecord& record, Writer& writer) {
 
 MemberRecord read_record(Reader& reader) {
   MemberRecord record;
-  const ByteView membership = reader.raw(membership_size);
+  const ByteView membership = reader.raw(membership_size_of(reader.rest()));
   if (!reader.fault()) {
     if (auto decoded = decode_membership(membership)) {
       record.membership = *decoded;
@@ -231,6 +232,25 @@ void write(const Goodbye& goodbye, Writer& writer) {
 }
 void read(Reader& reader, Goodbye& goodbye) { goodbye.reason = reader.text(reason_size_max); }
 
+void write(const AdmissionNews& news, Writer& writer) {
+  assert(news.items.size() <= admission_items_max);
+  writer.raw(news.digest);
+  writer.varint(news.items.size());
+  for (const Bytes& item : news.items) {
+    assert(item.size() <= admission_item_size_max);
+    writer.varint(item.size());
+    writer.raw(item);
+  }
+}
+void read(Reader& reader, AdmissionNews& news) {
+  news.digest = reader.array<32>();
+  const uint64_t count = reader.varint(admission_items_max);
+  for (uint64_t i = 0; i < count && !reader.fault(); ++i) {
+    const ByteView item = reader.raw(reader.varint(admission_item_size_max));
+    news.items.emplace_back(item.begin(), item.end());
+  }
+}
+
 template <typename T>
 Message read_as(Reader& reader) {
   T message;
@@ -257,12 +277,14 @@ Message read_message(Reader& reader) {
       return read_as<Chunk>(reader);
     case 8:
       return read_as<Goodbye>(reader);
+    case 9:
+      return read_as<AdmissionNews>(reader);
     default:  // a kind that a later version added; no version has a kind 0
       reader.fail(tag == 0 ? DropReason::malformed : DropReason::unknown_kind);
       return Goodbye{};
   }
 }
-static_assert(std::variant_size_v<Message> == 8,
+static_assert(std::variant_size_v<Message> == 9,
               "the tag of a message is its place in Message, from 1");
 
 }  // namespace

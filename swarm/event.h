@@ -1,6 +1,7 @@
 #pragma once
 // The whole contract of the protocol core: what goes in, what comes out. Two drivers interpret it:
 // node/driver and sim/world. Nothing here does I/O; time and randomness are arguments.
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -63,6 +64,7 @@ struct Recovered {     // start-up: what checkpoint and log on disk already hold
   };
   std::vector<Entry> stored;  // those whose frames can be served from the log
   std::vector<MemberRecord> members;
+  std::vector<Bytes> admissions;  // items, as AdmissionsChanged gave them
 };
 struct Forgotten {  // the log on disk dropped these (retention); they can no longer be served one
                     // by one
@@ -96,13 +98,16 @@ struct AddAddress {  // a seed, or an address from an invite
 struct Ban {  // the owner shuts a member out here, now: no link, no delta of it is taken
   PeerId peer;
 };
+struct Revoke {  // signed here, by whoever holds the right to; told to the whole swarm
+  Revocation revocation;
+};
 struct Leave {};
 struct Wake {};  // next_deadline() has come
 
 using Input =
     std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta, ReceivedRefused,
                  Publish, Recovered, Forgotten, BaseReached, SnapshotAvailable, SnapshotInstalled,
-                 ChunkSaved, Progress, AddAddress, Ban, Leave, Wake>;
+                 ChunkSaved, Progress, AddAddress, Ban, Leave, Wake, Revoke>;
 
 // ---- Output
 // ------------------------------------------------------------------------------------------------
@@ -153,6 +158,10 @@ struct InstallSnapshot {  // all chunks are there: check the file, replace the b
 struct SaveMembers {  // remember across restarts
   std::vector<MemberRecord> records;
 };
+// The new set: to be remembered across restarts, and asked at every handshake.
+struct AdmissionsChanged {
+  std::shared_ptr<const Admissions> admissions;
+};
 // A peer's fault, for counters, log and score.
 struct Drop {
   PeerId from;
@@ -167,16 +176,19 @@ struct Notice {
     delta_accepted,
     delta_refused,
     equivocation,
-    diverged
+    diverged,
+    revoked,         // shut out of the swarm: revoked, or another has its place
+    invite_disputed  // another claims the same place
   };
   Kind kind = Kind::peer_joined;
   PeerId peer;         // the member, or the origin of the delta
-  std::string reason;  // peer_lost, delta_refused, diverged
+  std::string reason;  // peer_lost, delta_refused, diverged, and the last two
   std::optional<DeltaKey> key;
   double norm = 0;
 };
 
-using Output = std::variant<Send, SendFrame, SendStored, SendChunk, Open, Close, Store, Deliver,
-                            SaveChunk, InstallSnapshot, SaveMembers, Drop, Notice>;
+using Output =
+    std::variant<Send, SendFrame, SendStored, SendChunk, Open, Close, Store, Deliver, SaveChunk,
+                 InstallSnapshot, SaveMembers, Drop, Notice, AdmissionsChanged>;
 
 }  // namespace starling::swarm

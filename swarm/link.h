@@ -3,6 +3,7 @@
 #include <set>
 #include <string>
 
+#include "swarm/admissions.h"
 #include "swarm/config.h"
 #include "swarm/instant.h"
 #include "swarm/replay_window.h"
@@ -38,10 +39,12 @@ struct Link {
   Instant fault_at{INT64_MIN};   // the last mild one that was counted
   Instant heartbeat_at = never;  // our next one, or our Hello again
   uint32_t heartbeat_count = 0;
-  uint64_t echo_ms = 0;   // its clock, from its last heartbeat
-  Instant echo_at;        // when that came
-  VersionVector have;     // what it told of last
-  std::set<PeerId> owed;  // members whose records it has yet to get
+  uint64_t echo_ms = 0;                          // its clock, from its last heartbeat
+  Instant echo_at;                               // when that came
+  VersionVector have;                            // what it told of last
+  std::set<PeerId> owed;                         // members whose records it has yet to get
+  std::set<Admissions::ItemId> admissions_owed;  // items it has yet to get
+  Instant admissions_sent_at{INT64_MIN / 2};     // all of them, as its digest was another
   Instant diverged_at{INT64_MIN};
 };
 

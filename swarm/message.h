@@ -5,7 +5,7 @@
 #include <variant>
 #include <vector>
 
-#include "swarm/admission.h"
+#include "swarm/admissions.h"
 #include "swarm/version_vector.h"
 
 namespace starling::swarm {
@@ -26,6 +26,7 @@ inline constexpr size_t reason_size_max = 128;
 inline constexpr size_t software_size_max = 32;
 inline constexpr size_t extension_size_max = 1024;
 inline constexpr size_t chunk_size_max = 256u << 10;
+inline constexpr size_t admission_items_max = 64;  // in one message
 
 // What a member says of itself; proven by its certificate. Higher (epoch, incarnation) replaces
 // lower.
@@ -94,7 +95,14 @@ struct Goodbye {
   std::string reason;
 };
 
-using Message =
-    std::variant<Hello, Members, Heartbeat, Pull, SnapshotOffer, ChunkRequest, Chunk, Goodbye>;
+// Items of the set of memberships and revocations (admissions.h), and the digest of all that the
+// sender has: who finds another than its own sends what it has.
+struct AdmissionNews {
+  Digest digest{};
+  std::vector<Bytes> items;
+};
+
+using Message = std::variant<Hello, Members, Heartbeat, Pull, SnapshotOffer, ChunkRequest, Chunk,
+                             Goodbye, AdmissionNews>;
 
 }  // namespace starling::swarm

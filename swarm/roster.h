@@ -44,6 +44,7 @@ class Roster {
   // Ends the membership here: no record and no delta of it is taken any more. False: no room in the
   // list.
   bool ban(const PeerId& peer);
+  void forget(const PeerId& peer) { members_.erase(peer); }
   bool is_banned(const PeerId& peer) const { return banned_.contains(peer); }
 
   bool is_member(const PublicKey& key) const;

@@ -17,9 +17,13 @@ State::Parts::Parts(const StateOptions& given, Rng generator, Instant now)
       dialling(given.config, self, given.self.addresses),
       reference(given.config),
       pulls(given.config),
-      transfer(given.config, now) {
+      transfer(given.config, now),
+      admissions(given.swarm) {
   assert(config.heartbeat_interval_ms > 0 && config.redial_delay_min_ms > 0);
   assert(config.pull_timeout_ms > 0 && config.digest_delay_ms > 0);
+  admissions.add(options.self.membership);
+  admissions.settle();
+  for (const auto& [id, item] : admissions.items()) told_admissions.insert(id);
 }
 
 // ---- Faults
@@ -74,6 +78,8 @@ void State::Parts::on(Turn& turn, const Recovered& recovered) {
     if (std::isfinite(entry.raw_norm) && entry.raw_norm > 0)
       reference.add(entry.key.stream.origin, entry.raw_norm);
   }
+  for (const Bytes& item : recovered.admissions) admissions.add(item);
+  settle_admissions(turn);
   for (const MemberRecord& record : recovered.members) learn(turn, record, self);
 }
 
@@ -115,6 +121,7 @@ void State::Parts::on(Turn&, const Wake&) {}
 // ---- Time
 
 void State::Parts::run_due(Turn& turn) {
+  if (are_admissions_new) settle_admissions(turn);
   run_links(turn);
   for (Open& open : dialling.due(turn.now, rng)) turn.outbox.push_back(std::move(open));
   if (pulls.expire(turn.now)) want_plan(turn.now);
@@ -222,6 +229,8 @@ std::vector<MemberView> State::members(Instant now) const {
 const Counters& State::counters() const { return parts_->counters; }
 
 const VersionVector& State::have() const { return parts_->log.have(); }
+
+const Admissions& State::admissions() const { return parts_->admissions; }
 
 bool State::is_member(const PublicKey& key) const { return parts_->roster.is_member(key); }
 

@@ -78,6 +78,7 @@ class State {
   const Counters& counters() const;
   const VersionVector& have() const;
   bool is_member(const PublicKey& key) const;
+  const Admissions& admissions() const;
 
  private:
   struct Parts;

@@ -57,7 +57,7 @@ bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, cons
   };
   if (key.seq == 0 || received.header.kind != FrameKind::delta)
     return refuse(DropReason::malformed);
-  if (roster.is_banned(origin)) return refuse(DropReason::revoked);
+  if (roster.is_banned(origin) || admissions.is_outcast(origin)) return refuse(DropReason::revoked);
   if (!roster.is_member(origin)) {  // its record is on the way; the delta is pulled then
     drop(turn, from, DropReason::not_a_member, 0);
     return false;
@@ -136,7 +136,8 @@ void State::Parts::plan_pulls(Turn& turn) {
   planned_at = turn.now;
   const auto is_wanted = [this](const DeltaKey& key) {
     const Stream& stream = key.stream;
-    if (roster.is_banned(stream.origin) || transfer.is_coming(key)) return false;
+    if (roster.is_banned(stream.origin) || admissions.is_outcast(stream.origin)) return false;
+    if (transfer.is_coming(key)) return false;
     if (stream.origin == self) return stream.epoch < options.self.epoch;
     return roster.is_member(stream.origin);
   };

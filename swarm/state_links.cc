@@ -39,6 +39,8 @@ void State::Parts::on(Turn& turn, const LinkUp& up) {
   Link& link = links.emplace(up.peer, Link(config, up.address, turn.now)).first->second;
   if (up.peer == self) return close_link(turn, up.peer, "that address is our own");
   if (roster.is_banned(up.peer)) return close_link(turn, up.peer, "banned here");
+  if (admissions.standing(up.membership) != Admissions::Standing::good)
+    return close_link(turn, up.peer, why_outcast(up.peer));
   if (is_crowded) return close_link(turn, up.peer, "too many links");
   const Instant refused_until = scores.refused_until(up.peer);
   if (refused_until > turn.now) {
@@ -156,7 +158,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Hello& hello) {
       return close_link(turn, from,
                         "no room: " + std::to_string(config.members_max) + " members are known");
     case Roster::Learned::banned:
-      return close_link(turn, from, "banned here");
+      return close_link(turn, from, roster.is_banned(from) ? "banned here" : why_outcast(from));
   }
   const uint32_t version = std::min(hello.version_max, options.version_max);
   if (version < std::max(hello.version_min, options.version_min)) {
@@ -193,14 +195,17 @@ void State::Parts::greet(Turn& turn, const PeerId& peer) {
   turn.outbox.push_back(Notice{Notice::Kind::peer_joined, peer, {}, {}, 0});
   owe_all(peer, link);
   send_owed(turn, peer, link);
+  send_admissions(turn, peer, link, true);
   send_heartbeat(turn, peer, link);
   want_plan(turn.now);
 }
 
 Roster::Learned State::Parts::learn(Turn& turn, const MemberRecord& record, const PeerId& from) {
+  if (admissions.is_outcast(peer_id_of(record.membership.identity))) return Roster::Learned::banned;
   const Roster::Learned learned = roster.learn(record, turn.now);
   if (learned != Roster::Learned::added && learned != Roster::Learned::renewed) return learned;
   const PeerId peer = peer_id_of(record.membership.identity);
+  admitted(turn.now, record.membership);
   dialling.set_member(peer, record.left ? std::vector<std::string>{} : record.addresses, turn.now,
                       rng);
   for (auto& [other, link] : links) {
@@ -340,6 +345,7 @@ void State::Parts::run_links(Turn& turn) {
     if (is_due && ++link.heartbeat_count % members_refresh_heartbeats == 0) {
       owe_all(peer, link);
       send_owed(turn, peer, link);
+      send_admissions(turn, peer, link, true);
     }
     send_heartbeat(turn, peer, link);
   }
@@ -347,6 +353,7 @@ void State::Parts::run_links(Turn& turn) {
   records_at = never;
   for (auto& [peer, link] : links) {
     if (!link.owed.empty()) send_owed(turn, peer, link);
+    send_admissions(turn, peer, link, false);
   }
   if (has_new_records) turn.outbox.push_back(SaveMembers{roster.records()});
   has_new_records = false;

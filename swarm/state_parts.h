@@ -1,6 +1,7 @@
 #pragma once
 // The state's inside, shared by state.cc (inputs, time, views), state_links.cc (links, greeting,
-// members, heartbeats) and state_deltas.cc (deltas, pulls, snapshots). Nothing else includes it.
+// members, heartbeats), state_deltas.cc (deltas, pulls, snapshots) and state_admissions.cc (who may
+// be a member). Nothing else includes it.
 #include <deque>
 #include <map>
 #include <optional>
@@ -23,6 +24,7 @@ inline constexpr uint32_t members_refresh_heartbeats = 15;  // then all records 
 inline constexpr int64_t pull_gather_ms = 100;              // pulls go out at most this often
 inline constexpr int64_t diverged_interval_ms = 60000;      // one notice per peer
 inline constexpr size_t served_snapshots_max = 3;           // as many as the driver keeps
+inline constexpr int64_t admissions_repeat_ms = 10000;      // between two sendings of all, per link
 inline constexpr size_t spare_links_max =
     16;  // links beyond members_max, until their Hello is refused
 
@@ -90,6 +92,16 @@ struct State::Parts {
   void want_plan(Instant now);
   void changed(Instant now);  // our vector grew: tell soon, and see what else is missing
 
+  // state_admissions.cc
+  void on(Turn& turn, const Revoke& revoke);
+  void take(Turn& turn, const PeerId& from, const AdmissionNews& news);
+  void admitted(Instant now, const Membership& membership);
+  void added(Instant now, Admissions::Taken taken);
+  void settle_admissions(Turn& turn);
+  void evict(Turn& turn, const PeerId& peer, const std::string& reason);
+  std::string why_outcast(const PeerId& peer) const;
+  void send_admissions(Turn& turn, const PeerId& peer, Link& link, bool is_digest_wanted);
+
   StateOptions options;
   const Config& config;  // of the options
   Rng rng;
@@ -101,6 +113,10 @@ struct State::Parts {
   ReferenceNorm reference;
   Pulls pulls;
   SnapshotTransfer transfer;
+  Admissions admissions;
+  std::set<Admissions::ItemId> told_admissions;  // to everyone who was linked then
+  bool are_admissions_new = false;               // since they were last settled
+  std::vector<Admissions::Dispute> disputes;     // that were told of
   std::map<PeerId, Link> links;
   std::map<PeerId, SnapshotOffer> offers;  // the last of each linked peer
   std::deque<SnapshotOffer> snapshots;     // that we can serve; the newest last

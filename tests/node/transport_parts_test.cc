@@ -172,7 +172,7 @@ TEST_CASE("every other certificate is refused with its reason") {
   const TestSwarm swarm, other_swarm;
   const Member ann(swarm), ben(swarm);
   Member unsigned_member(swarm);
-  unsigned_member.membership.invite.by_root[0] ^= 1;
+  unsigned_member.membership.invite.signature[0] ^= 1;
   const auto pem = [](const Member& member, const swarm::Membership& membership) {
     return RawPeer::pair_of(member.identity, membership).certificate;
   };

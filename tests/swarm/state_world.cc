@@ -31,13 +31,14 @@ Node::Node(World& in, size_t at, Config with)
       keys(static_cast<uint8_t>(100 + at)),
       id(peer_id_of(keys.public_key)),
       address("192.0.2." + std::to_string(at + 1) + ":7411"),
-      advertised({address}) {
+      advertised({address}),
+      admissions(std::make_shared<const Admissions>(in.swarm)) {
   fingerprint.fill(7);
 }
 
 MemberRecord Node::record() const {
   MemberRecord record;
-  record.membership = admit(world.root.signer(), keys.public_key, 0);
+  record.membership = membership ? *membership : admit(world.root.signer(), keys.public_key, 0);
   record.name = "node " + std::to_string(index);
   record.addresses = advertised;
   record.epoch = epoch;
@@ -70,6 +71,7 @@ void Node::start() {
   }
   recovered.have = applied;
   recovered.members = saved_members;
+  for (const auto& [item_id, item] : admissions->items()) recovered.admissions.push_back(item.bytes);
   input(recovered);
   report_base();
   for (const std::string& seed : seeds) input(AddAddress{seed});
@@ -265,6 +267,7 @@ void Node::perform_one(const Output& output) {
                    world.at(20, [this, offer = ready.offer] { install(offer); });
                  },
                  [&](const SaveMembers& save) { saved_members = save.records; },
+                 [&](const AdmissionsChanged& changed) { admissions = changed.admissions; },
                  [&](const Drop& drop) { drops.push_back(drop); },
                  [&](const Notice& notice) {
                    notices.push_back(notice);

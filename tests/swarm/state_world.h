@@ -60,9 +60,11 @@ class Node {
   std::vector<std::string> advertised;
   std::array<uint8_t, 16> fingerprint{};
   uint32_t version_min = protocol_version_min, version_max = protocol_version_max;
+  std::optional<Membership> membership;  // none: admitted by the root
   std::unique_ptr<State> state;
 
   // The disk.
+  std::shared_ptr<const Admissions> admissions;
   uint64_t epoch = 0;
   std::map<DeltaKey, Filed> filed;
   std::vector<DeltaKey> order;

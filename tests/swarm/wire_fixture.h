@@ -91,6 +91,7 @@ inline std::vector<NamedMessage> one_of_each() {
       {"chunk_request", ChunkRequest{file_hash, 300}},
       {"chunk", Chunk{file_hash, 2, {1, 2, 3, 4, 5}}},
       {"goodbye", Goodbye{"leaving the swarm"}},
+      {"admission_news", AdmissionNews{filled<32>(0x22), {Bytes{1, 2, 3}, Bytes{}}}},
   };
 }
 

@@ -1,0 +1,376 @@
+// item       = %x01 membership / %x02 revocation
+// revocation = %x01 kind subject root by-size *by signature
+// kind = %x01 node / %x02 invite / %x03 issuer     subject = 20 bytes: a peer id, or the serial of
+// an invite and four zeros     root = 32 bytes     by-size = u16, 0: signed by the root     by =
+// membership of the issuer that signed     signature = 64 bytes, Ed25519, by root or issuer over
+//   %x12 "starling-revoke-v1" swarm-id kind subject signer:32
+// An item's id is the first half of the BLAKE2b-256 of its bytes; the set's digest is the hash of
+// its ids in ascending order. Numbers are little endian.
+#include "swarm/admissions.h"
+
+#include <algorithm>
+
+#include "swarm/wire.h"
+
+namespace starling::swarm {
+namespace {
+
+constexpr uint8_t membership_tag = 1;
+constexpr uint8_t revocation_tag = 2;
+constexpr uint8_t revocation_version = 1;
+constexpr std::string_view revoke_domain = "starling-revoke-v1";
+constexpr size_t serial_size = 16;
+
+Admissions::ItemId id_of(ByteView item) {
+  const Digest digest = blake2b(item);
+  Admissions::ItemId id{};
+  std::copy_n(digest.begin(), id.size(), id.begin());
+  return id;
+}
+
+Bytes tagged(uint8_t tag, const Bytes& content) {
+  Writer writer;
+  writer.u8(tag);
+  writer.raw(content);
+  return writer.take();
+}
+
+Bytes revocation_message(const Revocation& revocation, const PublicKey& signer) {
+  Writer writer;
+  writer.raw(swarm_id_of(revocation.root));
+  writer.u8(static_cast<uint8_t>(revocation.kind));
+  writer.raw(revocation.subject);
+  writer.raw(signer);
+  return writer.take();
+}
+
+const PublicKey& signer_of(const Revocation& revocation) {
+  return revocation.by ? revocation.by->identity : revocation.root;
+}
+
+std::array<uint8_t, 20> subject_of(const std::array<uint8_t, 16>& serial) {
+  std::array<uint8_t, 20> subject{};
+  std::copy(serial.begin(), serial.end(), subject.begin());
+  return subject;
+}
+
+}  // namespace
+
+Revocation revoke(RevokedKind kind, const std::array<uint8_t, 20>& subject, const Signer& root) {
+  Revocation revocation{
+      .kind = kind, .subject = subject, .root = root.public_key(), .by = {}, .signature = {}};
+  revocation.signature = root.sign(revoke_domain, revocation_message(revocation, revocation.root));
+  return revocation;
+}
+
+Revocation revoke(RevokedKind kind, const std::array<uint8_t, 20>& subject, const Signer& signer,
+                  const Membership& issuer) {
+  assert(signer.public_key() == issuer.identity);
+  Revocation revocation{
+      .kind = kind, .subject = subject, .root = issuer.invite.root, .by = issuer, .signature = {}};
+  revocation.signature =
+      signer.sign(revoke_domain, revocation_message(revocation, issuer.identity));
+  return revocation;
+}
+
+Bytes encode(const Revocation& revocation) {
+  const Bytes by = revocation.by ? encode(*revocation.by) : Bytes();
+  Writer writer;
+  writer.u8(revocation_version);
+  writer.u8(static_cast<uint8_t>(revocation.kind));
+  writer.raw(revocation.subject);
+  writer.raw(revocation.root);
+  writer.u16(static_cast<uint16_t>(by.size()));
+  writer.raw(by);
+  writer.raw(revocation.signature);
+  assert(writer.bytes().size() <= revocation_size_max);
+  return writer.take();
+}
+
+Result<Revocation, AdmissionError> decode_revocation(ByteView bytes) {
+  Reader reader(bytes);
+  const uint8_t version = reader.u8();
+  if (!reader.fault() && version != revocation_version)
+    return Unexpected{AdmissionError::bad_version};
+  Revocation revocation;
+  const uint8_t kind = reader.u8();
+  revocation.kind = static_cast<RevokedKind>(kind);
+  revocation.subject = reader.array<20>();
+  revocation.root = reader.array<32>();
+  const ByteView by = reader.raw(reader.u16());
+  revocation.signature = reader.array<64>();
+  if (const auto fault = reader.finish()) {
+    const bool is_short = *fault == DropReason::truncated;
+    return Unexpected{is_short ? AdmissionError::truncated : AdmissionError::malformed};
+  }
+  const bool is_kind = kind >= 1 && kind <= 3;
+  const bool is_padded =
+      revocation.kind == RevokedKind::invite &&
+      std::any_of(revocation.subject.begin() + serial_size, revocation.subject.end(),
+                  [](uint8_t byte) { return byte != 0; });
+  if (!is_kind || is_padded) return Unexpected{AdmissionError::malformed};
+  if (by.empty()) return revocation;
+  auto issuer = decode_membership(by);
+  if (!issuer) return Unexpected{issuer.error()};
+  if (issuer->invite.root != revocation.root) return Unexpected{AdmissionError::malformed};
+  revocation.by = std::move(*issuer);
+  return revocation;
+}
+
+Result<Done, AdmissionError> check(const Revocation& revocation, const SwarmId& swarm) {
+  if (swarm_id_of(revocation.root) != swarm) return Unexpected{AdmissionError::wrong_swarm};
+  if (revocation.by) {
+    const auto issuer = check(*revocation.by, swarm);
+    if (!issuer) return issuer;
+    if (revocation.by->invite.quota == 0) return Unexpected{AdmissionError::bad_issuer};
+  }
+  const PublicKey& signer = signer_of(revocation);
+  if (!verify(revoke_domain, revocation_message(revocation, signer), revocation.signature, signer))
+    return Unexpected{AdmissionError::bad_root_signature};
+  return Done{};
+}
+
+// ---- The set
+
+Admissions::Place Admissions::place_of(const Membership& membership) {
+  if (membership.issuers.empty()) return {PeerId{}, membership.invite.serial, 0};
+  return {peer_id_of(membership.issuers.back().identity), {}, membership.invite.slot};
+}
+
+std::array<uint8_t, 16> Admissions::rank_of(const Place& place, const PublicKey& identity) {
+  Writer writer;
+  writer.raw(place.issuer.bytes);
+  writer.raw(place.serial);
+  writer.u32(place.slot);
+  writer.raw(identity);
+  return id_of(writer.bytes());
+}
+
+const Membership& Admissions::membership_at(const ItemId& id) const {
+  return std::get<Membership>(items_.at(id).content);
+}
+
+Admissions::Taken Admissions::put(const Membership& membership) {
+  Bytes bytes = tagged(membership_tag, encode(membership));
+  const ItemId id = id_of(bytes);
+  if (items_.contains(id)) return Taken::known;
+  const Place place = place_of(membership);
+  const auto found = places_.find(place);
+  const Rank rank{rank_of(place, membership.identity), id};
+  if (found != places_.end() && found->second.size() >= contenders_max) {
+    const Rank highest = *found->second.rbegin();
+    if (highest < rank) return Taken::crowded;
+    const PeerId displaced = peer_id_of(membership_at(highest.second).identity);
+    by_identity_[displaced].erase(highest.second);
+    items_.erase(highest.second);
+    found->second.erase(highest);
+    --bindings_;
+  } else if (bindings_ >= bindings_max) {
+    return Taken::crowded;
+  }
+  places_[place].insert(rank);
+  by_identity_[peer_id_of(membership.identity)].insert(id);
+  items_.emplace(id, Item{std::move(bytes), membership});
+  ++bindings_;
+  return Taken::added;
+}
+
+Admissions::Taken Admissions::add(const Membership& membership) {
+  const ItemId id = id_of(tagged(membership_tag, encode(membership)));
+  if (items_.contains(id)) return Taken::known;
+  // Asked before the signatures are checked: a place that is fought over costs nobody anything.
+  const Place place = place_of(membership);
+  const auto found = places_.find(place);
+  const Rank rank{rank_of(place, membership.identity), id};
+  if (found != places_.end() && found->second.size() >= contenders_max &&
+      *found->second.rbegin() < rank) {
+    return Taken::crowded;
+  }
+  if (!check(membership, swarm_)) return Taken::forged;
+  // Those above it first: whether they stay decides on those below.
+  for (size_t i = 0; i < membership.issuers.size(); ++i) put(issuer_membership(membership, i));
+  return put(membership);
+}
+
+// When there are too many, the lowest ids stay, whatever the order they came in; and the root's
+// stay before the issuers'.
+bool Admissions::has_room(const Revocation& revocation, const ItemId& id) const {
+  if (!revocation.by) {
+    const auto own = by_signer_.find(PeerId{});
+    return own == by_signer_.end() || own->second.size() < revocations_max;
+  }
+  const auto own = by_signer_.find(peer_id_of(revocation.by->identity));
+  const size_t own_max = revocations_per_place * revocation.by->invite.quota;
+  const bool is_over = own != by_signer_.end() && own->second.size() >= own_max;
+  if (is_over) return id < *own->second.rbegin();
+  return revocations_ < revocations_max;
+}
+
+void Admissions::drop_highest(const PeerId& signer) {
+  std::set<ItemId>& own = by_signer_.at(signer);
+  const ItemId id = *own.rbegin();
+  const Revocation& gone = std::get<Revocation>(items_.at(id).content);
+  const auto named = revoked_.find({gone.kind, gone.subject});
+  named->second.erase({signer, id});
+  if (named->second.empty()) revoked_.erase(named);
+  items_.erase(id);
+  own.erase(id);
+  if (own.empty()) by_signer_.erase(signer);
+  --revocations_;
+}
+
+void Admissions::make_room(const Revocation& revocation) {
+  if (revocation.by) {
+    const PeerId signer = peer_id_of(revocation.by->identity);
+    const auto own = by_signer_.find(signer);
+    const size_t own_max = revocations_per_place * revocation.by->invite.quota;
+    while (own != by_signer_.end() && own->second.size() >= own_max) {
+      const bool is_last = own->second.size() == 1;
+      drop_highest(signer);
+      if (is_last) break;
+    }
+  } else if (revocations_ >= revocations_max) {
+    drop_highest(by_signer_.rbegin()->first);  // an issuer's: the root's come first
+  }
+}
+
+Admissions::Taken Admissions::add(const Revocation& revocation) {
+  Bytes bytes = tagged(revocation_tag, encode(revocation));
+  const ItemId id = id_of(bytes);
+  if (items_.contains(id)) return Taken::known;
+  if (!has_room(revocation, id)) return Taken::crowded;
+  if (!check(revocation, swarm_)) return Taken::forged;
+  make_room(revocation);
+  const PeerId signer = revocation.by ? peer_id_of(revocation.by->identity) : PeerId{};
+  revoked_[{revocation.kind, revocation.subject}].insert({signer, id});
+  by_signer_[signer].insert(id);
+  items_.emplace(id, Item{std::move(bytes), revocation});
+  ++revocations_;
+  return Taken::added;
+}
+
+Admissions::Taken Admissions::add(ByteView item) {
+  if (items_.contains(id_of(item))) return Taken::known;
+  if (item.empty()) return Taken::forged;
+  if (item[0] == membership_tag) {
+    const auto membership = decode_membership(item.subspan(1));
+    return membership ? add(*membership) : Taken::forged;
+  }
+  const auto revocation =
+      item[0] == revocation_tag
+          ? decode_revocation(item.subspan(1))
+          : Result<Revocation, AdmissionError>(Unexpected{AdmissionError::malformed});
+  return revocation ? add(*revocation) : Taken::forged;
+}
+
+void Admissions::settle() {
+  Writer ids;
+  for (const auto& [id, item] : items_) ids.raw(id);
+  digest_ = blake2b(ids.bytes());
+  outcasts_.clear();
+  for (const auto& [named, words] : revoked_) {
+    if (named.first == RevokedKind::node && is_said_by(words, PeerId{}))
+      outcasts_.insert(PeerId{named.second});
+  }
+  for (const auto& [peer, held] : by_identity_) {
+    const bool is_good = std::any_of(held.begin(), held.end(), [this](const ItemId& id) {
+      return standing(membership_at(id)) == Standing::good;
+    });
+    if (!held.empty() && !is_good) outcasts_.insert(peer);
+  }
+}
+
+bool Admissions::is_said_by(const std::set<Word>& words, const PeerId& signer) {
+  const auto found = words.lower_bound({signer, ItemId{}});
+  return found != words.end() && found->first == signer;
+}
+
+// By someone who may: the root, or an issuer above this member.
+bool Admissions::is_named(RevokedKind kind, const std::array<uint8_t, 20>& subject,
+                          const Membership& membership) const {
+  const auto named = revoked_.find({kind, subject});
+  if (named == revoked_.end()) return false;
+  if (is_said_by(named->second, PeerId{})) return true;
+  return std::any_of(
+      membership.issuers.begin(), membership.issuers.end(),
+      [&](const Issuer& issuer) { return is_said_by(named->second, peer_id_of(issuer.identity)); });
+}
+
+bool Admissions::is_revoked(const Membership& membership) const {
+  if (revoked_.empty()) return false;
+  if (is_named(RevokedKind::node, peer_id_of(membership.identity).bytes, membership) ||
+      is_named(RevokedKind::invite, subject_of(membership.invite.serial), membership)) {
+    return true;
+  }
+  return std::any_of(
+      membership.issuers.begin(), membership.issuers.end(), [&](const Issuer& issuer) {
+        return is_named(RevokedKind::issuer, peer_id_of(issuer.identity).bytes, membership) ||
+               is_named(RevokedKind::invite, subject_of(issuer.certificate.serial), membership);
+      });
+}
+
+// Nobody who ranks lower and is not revoked claims the same place.
+bool Admissions::has_place(const Membership& membership) const {
+  const Place place = place_of(membership);
+  const auto found = places_.find(place);
+  if (found == places_.end()) return true;
+  const auto own = rank_of(place, membership.identity);
+  return std::none_of(found->second.begin(), found->second.end(), [&](const Rank& rank) {
+    return rank.first < own && !is_revoked(membership_at(rank.second));
+  });
+}
+
+Admissions::Standing Admissions::standing(const Membership& membership) const {
+  if (is_revoked(membership)) return Standing::revoked;
+  for (size_t i = 0; i < membership.issuers.size(); ++i) {
+    if (!has_place(issuer_membership(membership, i))) return Standing::displaced;
+  }
+  return has_place(membership) ? Standing::good : Standing::displaced;
+}
+
+std::vector<Admissions::Dispute> Admissions::disputes() const {
+  std::vector<Dispute> disputes;
+  for (const auto& [place, ranks] : places_) {
+    Dispute dispute;
+    for (const Rank& rank : ranks) {
+      const Membership& membership = membership_at(rank.second);
+      const PeerId peer = peer_id_of(membership.identity);
+      if (!dispute.claims.empty() && dispute.claims.back() == peer) continue;
+      dispute.claims.push_back(peer);
+      if (!dispute.stays && !is_revoked(membership)) dispute.stays = peer;
+    }
+    if (dispute.claims.size() > 1) disputes.push_back(std::move(dispute));
+  }
+  return disputes;
+}
+
+std::vector<Membership> Admissions::memberships(const PeerId& peer) const {
+  std::vector<Membership> found;
+  const auto held = by_identity_.find(peer);
+  if (held == by_identity_.end()) return found;
+  for (const ItemId& id : held->second) found.push_back(membership_at(id));
+  return found;
+}
+
+std::vector<PeerId> Admissions::admitted_by(const PeerId& issuer) const {
+  std::vector<PeerId> found;
+  for (const auto& [peer, held] : by_identity_) {
+    const bool is_below = std::any_of(held.begin(), held.end(), [&](const ItemId& id) {
+      const Membership& membership = membership_at(id);
+      return std::any_of(membership.issuers.begin(), membership.issuers.end(),
+                         [&](const Issuer& above) { return peer_id_of(above.identity) == issuer; });
+    });
+    if (is_below) found.push_back(peer);
+  }
+  return found;
+}
+
+bool Admissions::is_free(const PeerId& issuer, uint32_t slot) const {
+  const auto found = places_.find({issuer, {}, slot});
+  if (found == places_.end()) return true;
+  return found->second.size() < contenders_max &&
+         std::all_of(found->second.begin(), found->second.end(),
+                     [this](const Rank& rank) { return is_revoked(membership_at(rank.second)); });
+}
+
+}  // namespace starling::swarm

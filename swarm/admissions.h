@@ -1,0 +1,122 @@
+#pragma once
+// What the swarm knows of who was admitted: a set of memberships and revocations that only grows,
+// spread to everyone, and the same whatever way it came. Whether a membership still holds is a pure
+// function of the set, so equal sets give equal answers. Grammar on top of admissions.cc.
+//   - A revocation by the root counts for everyone, one by an issuer for those below that issuer.
+//   - A place (an invite of the root's, or a numbered place of an issuer's) has room for one
+//     identity. Of several that are not revoked, the one with the lowest rank stays: the hash of
+//     place and identity. Whoever has an invite's line can try keys until one ranks below its
+//     owner's: the owner is told, and revokes the wrong one, and then the other one stays.
+// Thread: a value; queries are const.
+#include <map>
+#include <optional>
+#include <set>
+#include <variant>
+#include <vector>
+
+#include "swarm/admission.h"
+
+namespace starling::swarm {
+
+inline constexpr size_t contenders_max = 8;         // bindings kept for one place
+inline constexpr size_t bindings_max = 8192;        // and in all
+inline constexpr size_t revocations_max = 4096;     // in all
+inline constexpr size_t revocations_per_place = 4;  // of an issuer, for each place of its quota
+inline constexpr size_t revocation_size_max = 120 + membership_size_max;
+inline constexpr size_t admission_item_size_max = 1 + revocation_size_max;
+
+enum class RevokedKind : uint8_t {
+  node = 1,    // this identity, whatever admitted it
+  invite = 2,  // whoever came by this invite, and whom they admitted
+  issuer = 3,  // whom this identity admitted, at any depth
+};
+struct Revocation {
+  RevokedKind kind = RevokedKind::node;
+  std::array<uint8_t, 20> subject{};  // peer id; of an invite the serial, then four zeros
+  PublicKey root{};
+  std::optional<Membership> by;  // the issuer that signed; none: the root
+  Signature signature{};
+};
+Revocation revoke(RevokedKind kind, const std::array<uint8_t, 20>& subject, const Signer& root);
+Revocation revoke(RevokedKind kind, const std::array<uint8_t, 20>& subject, const Signer& signer,
+                  const Membership& issuer);
+Bytes encode(const Revocation& revocation);
+Result<Revocation, AdmissionError> decode_revocation(ByteView bytes);
+Result<Done, AdmissionError> check(const Revocation& revocation, const SwarmId& swarm);
+
+class Admissions {
+ public:
+  using ItemId = std::array<uint8_t, 16>;
+  struct Item {
+    Bytes bytes;  // as encoded, with its tag before it
+    std::variant<Membership, Revocation> content;
+  };
+  explicit Admissions(const SwarmId& swarm) : swarm_(swarm) { settle(); }
+
+  // crowded: authentic, but there is no room for it, or those that came before it rank lower.
+  enum class Taken : uint8_t { known, added, crowded, forged };
+  // With those of its issuers. Checks every signature that it has not seen before.
+  Taken add(const Membership& membership);
+  Taken add(const Revocation& revocation);
+  Taken add(ByteView item);  // as from a peer or the disk
+  // To be called after additions, before questions.
+  void settle();
+
+  enum class Standing : uint8_t { good, revoked, displaced };
+  // Requires: it checks. It need not be in the set.
+  Standing standing(const Membership& membership) const;
+  // Known, and without a membership in good standing.
+  bool is_outcast(const PeerId& peer) const { return outcasts_.contains(peer); }
+  const std::set<PeerId>& outcasts() const { return outcasts_; }
+  // Places that more than one identity claims: the one that stays first. None: all are revoked.
+  struct Dispute {
+    std::optional<PeerId> stays;
+    std::vector<PeerId> claims;
+    friend bool operator==(const Dispute&, const Dispute&) = default;
+  };
+  std::vector<Dispute> disputes() const;
+  // All memberships of an identity that are in the set.
+  std::vector<Membership> memberships(const PeerId& peer) const;
+  // Below that issuer, at any depth.
+  std::vector<PeerId> admitted_by(const PeerId& issuer) const;
+  // A place that nobody has, or had too often to be given again.
+  bool is_free(const PeerId& issuer, uint32_t slot) const;
+
+  const std::map<ItemId, Item>& items() const { return items_; }
+  const Digest& digest() const { return digest_; }  // of all items
+
+ private:
+  struct Place {
+    PeerId issuer;  // zeros: the root
+    std::array<uint8_t, 16> serial{};
+    uint32_t slot = 0;
+    friend auto operator<=>(const Place&, const Place&) = default;
+  };
+  // By whom, and where it says so. The root is all zeros.
+  using Word = std::pair<PeerId, ItemId>;
+  using Rank = std::pair<std::array<uint8_t, 16>, ItemId>;
+  static Place place_of(const Membership& membership);
+  static std::array<uint8_t, 16> rank_of(const Place& place, const PublicKey& identity);
+  const Membership& membership_at(const ItemId& id) const;
+  Taken put(const Membership& membership);
+  bool is_revoked(const Membership& membership) const;
+  bool is_named(RevokedKind kind, const std::array<uint8_t, 20>& subject,
+                const Membership& membership) const;
+  static bool is_said_by(const std::set<Word>& words, const PeerId& signer);
+  bool has_place(const Membership& membership) const;
+  bool has_room(const Revocation& revocation, const ItemId& id) const;
+  void make_room(const Revocation& revocation);
+  void drop_highest(const PeerId& signer);
+
+  SwarmId swarm_;
+  std::map<ItemId, Item> items_;
+  size_t bindings_ = 0, revocations_ = 0;
+  std::map<Place, std::set<Rank>> places_;
+  std::map<std::pair<RevokedKind, std::array<uint8_t, 20>>, std::set<Word>> revoked_;
+  std::map<PeerId, std::set<ItemId>> by_signer_;  // revocations
+  std::map<PeerId, std::set<ItemId>> by_identity_;
+  std::set<PeerId> outcasts_;
+  Digest digest_{};
+};
+
+}  // namespace starling::swarm

@@ -1,0 +1,111 @@
+// Who may be a member: the set of memberships and revocations, how it spreads, and what follows
+// from it. New items go to all neighbours at once; what was lost or withheld comes with the next
+// comparison of digests, which any honest neighbour answers.
+#include <algorithm>
+
+#include "swarm/state_parts.h"
+
+namespace starling::swarm {
+
+void State::Parts::admitted(Instant now, const Membership& membership) {
+  added(now, admissions.add(membership));
+}
+
+// What came into the set is found by comparing: a membership brings those of its issuers along.
+void State::Parts::added(Instant now, Admissions::Taken taken) {
+  if (taken != Admissions::Taken::added) return;
+  are_admissions_new = true;
+  records_at = std::min(records_at, now.after(config.digest_delay_ms));
+}
+
+void State::Parts::on(Turn& turn, const Revoke& revoke) {
+  added(turn.now, admissions.add(revoke.revocation));
+}
+
+void State::Parts::take(Turn& turn, const PeerId& from, const AdmissionNews& news) {
+  Link& link = links.at(from);
+  for (const Bytes& item : news.items) {
+    const Admissions::Taken taken = admissions.add(item);
+    if (taken == Admissions::Taken::forged) {
+      return drop(turn, from, DropReason::bad_signature, penalty_of(DropReason::bad_signature));
+    }
+    added(turn.now, taken);
+  }
+  if (are_admissions_new) settle_admissions(turn);
+  if (!links.contains(from)) return;  // what it told may have shut it out itself
+  if (news.digest == admissions.digest()) return link.admissions_owed.clear();
+  if (turn.now.ms - link.admissions_sent_at.ms < admissions_repeat_ms) return;
+  link.admissions_sent_at = turn.now;
+  for (const auto& [id, item] : admissions.items()) link.admissions_owed.insert(id);
+  records_at = std::min(records_at, turn.now.after(config.digest_delay_ms));
+}
+
+std::string State::Parts::why_outcast(const PeerId& peer) const {
+  bool is_displaced = false;
+  for (const Membership& membership : admissions.memberships(peer)) {
+    is_displaced =
+        is_displaced || admissions.standing(membership) == Admissions::Standing::displaced;
+  }
+  return is_displaced ? "another device joined with the same invite" : "its membership was revoked";
+}
+
+void State::Parts::evict(Turn& turn, const PeerId& peer, const std::string& reason) {
+  if (links.contains(peer)) close_link(turn, peer, reason);
+  roster.forget(peer);
+  dialling.set_member(peer, {}, turn.now, rng);
+  for (auto& [other, link] : links) link.owed.erase(peer);
+  has_new_records = true;
+}
+
+void State::Parts::settle_admissions(Turn& turn) {
+  are_admissions_new = false;
+  const std::set<PeerId> before = admissions.outcasts();
+  admissions.settle();
+  for (auto& [peer, link] : links) {
+    if (!link.is_greeted) continue;
+    for (const auto& [id, item] : admissions.items()) {
+      if (!told_admissions.contains(id)) link.admissions_owed.insert(id);
+    }
+  }
+  told_admissions.clear();
+  for (const auto& [id, item] : admissions.items()) told_admissions.insert(id);
+  for (const PeerId& peer : admissions.outcasts()) {
+    if (before.contains(peer)) continue;
+    const std::string reason = why_outcast(peer);
+    turn.outbox.push_back(Notice{Notice::Kind::revoked, peer, reason, {}, 0});
+    evict(turn, peer, reason);
+  }
+  std::vector<Admissions::Dispute> now = admissions.disputes();
+  for (const Admissions::Dispute& dispute : now) {
+    if (std::find(disputes.begin(), disputes.end(), dispute) != disputes.end()) continue;
+    for (const PeerId& peer : dispute.claims) {
+      std::string reason =
+          std::to_string(dispute.claims.size()) + " devices joined with one invite";
+      reason += !dispute.stays           ? "; all are revoked"
+                : *dispute.stays == peer ? "; this one stays"
+                                         : "; " + short_string(*dispute.stays) + " stays";
+      turn.outbox.push_back(Notice{Notice::Kind::invite_disputed, peer, reason, {}, 0});
+    }
+  }
+  disputes = std::move(now);
+  turn.outbox.push_back(AdmissionsChanged{std::make_shared<const Admissions>(admissions)});
+}
+
+// `is_digest_wanted`: also when nothing is owed, so that the peer compares.
+void State::Parts::send_admissions(Turn& turn, const PeerId& peer, Link& link,
+                                   bool is_digest_wanted) {
+  AdmissionNews news{.digest = admissions.digest(), .items = {}};
+  for (const Admissions::ItemId& id : link.admissions_owed) {
+    const auto item = admissions.items().find(id);
+    if (item == admissions.items().end()) continue;
+    news.items.push_back(item->second.bytes);
+    if (news.items.size() < admission_items_max) continue;
+    turn.outbox.push_back(Send{peer, news});
+    news.items.clear();
+    is_digest_wanted = false;
+  }
+  link.admissions_owed.clear();
+  if (is_digest_wanted || !news.items.empty()) turn.outbox.push_back(Send{peer, std::move(news)});
+}
+
+}  // namespace starling::swarm
