@@ -78,7 +78,7 @@ bool Exchange::accept(const DeltaKey& key, const DeltaSummary& summary, ByteView
   const bool is_held = divisor == Judgement::apart;
   if (is_held && judgement_.is_oversized(summary.interval, summary.norm)) oversized_.push_back(key);
   apply(payload, Judgement::apart, divisor, x);
-  remember(key, summary, now_s);
+  if (!judgement_.is_expelled(key.stream.origin)) remember(key, summary, now_s);
   return true;
 }
 
@@ -119,6 +119,31 @@ Judged Exchange::judge(const PayloadSource& payloads, std::span<float> x) {
     if (was_held != standing.is_held) judged.rulings.push_back({origin, standing, moved[origin]});
   }
   return judged;
+}
+
+Exchange::Expelled Exchange::expel(const PeerId& origin, const PayloadSource& payloads,
+                                   std::span<float> x) {
+  Expelled expelled;
+  if (judgement_.is_expelled(origin)) return expelled;
+  const std::map<DeltaKey, uint32_t> counted = judgement_.expel(origin);
+  const auto withdraw = [&](const DeltaKey& key) {
+    const auto found = counted.find(key);
+    const uint32_t divisor = found == counted.end() ? 1 : found->second;
+    if (divisor == Judgement::apart || divisor == Judgement::absent) return;
+    const std::optional<Bytes> payload = payloads(key);
+    if (payload) apply(*payload, divisor, Judgement::apart, x);
+    ++(payload ? expelled.withdrawn : expelled.kept);
+  };
+  for (const auto& [stream, seen] : applied_.streams()) {
+    if (stream.origin != origin) continue;
+    for (uint64_t seq = 1; seq <= seen.contiguous; ++seq) withdraw({stream, seq});
+    for (uint64_t bit = 0; bit < 64; ++bit) {
+      if ((seen.bitmap >> bit & 1) != 0) withdraw({stream, seen.contiguous + 2 + bit});
+    }
+  }
+  if (expelled.kept == 0)
+    std::erase_if(influence_, [&](const auto& item) { return item.first.second == origin; });
+  return expelled;
 }
 
 std::optional<Exchange::Settled> Exchange::settled(const PayloadSource& payloads) const {

@@ -65,7 +65,12 @@ class Exchange {
   // Brings the judgement up to date and the base with it: once an exchange, and before the base's
   // hash is told to others. Deltas that `payloads` cannot give stay as they are and are counted.
   Judged judge(const PayloadSource& payloads, std::span<float> x);
-  void expel(const PeerId& origin) { judgement_.expel(origin); }
+  // An origin that was revoked: what b and x hold of it is taken out to the last bit, and nothing
+  // of it counts from now on. `kept`: deltas that `payloads` cannot give any more stay in b.
+  struct Expelled {
+    size_t withdrawn = 0, kept = 0;
+  };
+  Expelled expel(const PeerId& origin, const PayloadSource& payloads, std::span<float> x);
   uint64_t unreadable() const { return unreadable_; }
 
   // The base without the deltas that are still open, for a newcomer, who pulls and judges those

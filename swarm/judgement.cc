@@ -1,10 +1,11 @@
 // judgement = version floor:int usual:f64 standings count:int *(peer newest:int) count:int *record
-//             count:int *cut count:int *peer
-// version   = %x02
+//             count:int *cut count:int *final count:int *peer
+// version   = %x03
 // standings = count:int *(peer agreement:f64 held:flag share:int)
 // record    = interval:int origin:20 epoch:int seq:int digest:64 norm:f64 vote:f64
 //             divisor:int
 // cut       = index:int stale:flag usual:f64 count:int *peer *f64      ; count squared dot products
+// final     = origin:20 epoch:int seq:int divisor:int                  ; not 1
 // All lists in strictly increasing order of their keys; int, flag as in codec.cc; peer is 20 bytes.
 #include "swarm/judgement.h"
 
@@ -16,7 +17,7 @@
 namespace starling::swarm {
 namespace {
 
-constexpr uint8_t format_version = 2;
+constexpr uint8_t format_version = 3;
 constexpr uint64_t clock_steps_max = 4 * horizon_intervals;  // the floor follows at the next update
 
 uint64_t cut_before(uint64_t interval) { return interval / cut_stride; }
@@ -184,7 +185,7 @@ bool Judgement::is_oversized(uint64_t interval, double norm) const {
 }
 
 uint32_t Judgement::weigh(const PeerId& origin, uint64_t interval, double norm) const {
-  if (expelled_.contains(origin) || is_oversized(interval, norm)) return apart;
+  if (is_oversized(interval, norm)) return apart;
   const Cut* const cut = cut_over(interval);
   const Standings& standings = cut == nullptr ? settled_ : cut->standings;
   const auto standing = standings.find(origin);
@@ -195,13 +196,17 @@ uint32_t Judgement::weigh(const PeerId& origin, uint64_t interval, double norm) 
 uint32_t Judgement::add(const DeltaKey& key, const DeltaSummary& summary, ByteView payload) {
   const uint64_t interval = summary.interval;
   const PeerId& origin = key.stream.origin;
+  if (expelled_.contains(origin)) return apart;
   if (newest_.size() < origins_judged_max || newest_.contains(origin)) {
     uint64_t& newest = newest_[origin];
     newest = std::max(newest, interval);
   }
   uint32_t divisor = weigh(origin, interval, summary.norm);
   if (interval > clock() + ahead_max + 1) divisor = apart;
-  if (last_cut_over(interval) <= floor_ || records_.size() >= judgement_records_max) return divisor;
+  if (last_cut_over(interval) <= floor_ || records_.size() >= judgement_records_max) {
+    settle(key, divisor);
+    return divisor;
+  }
   const auto [found, is_new] = records_.emplace(
       Place{interval, key},
       Record{first_word(blake2b(payload)), summary.norm, believed_norm(summary), divisor});
@@ -209,13 +214,47 @@ uint32_t Judgement::add(const DeltaKey& key, const DeltaSummary& summary, ByteVi
     found->second.divisor = divisor;
     return divisor;
   }
-  const auto last = cuts_.upper_bound(last_cut_over(interval));
-  for (auto at = cuts_.lower_bound(first_cut_over(interval)); at != last; ++at)
-    at->second.is_stale = true;
+  make_stale(interval);
   return divisor;
 }
 
-void Judgement::expel(const PeerId& origin) { expelled_.insert(origin); }
+// The cuts that a delta of this interval takes part in.
+void Judgement::make_stale(uint64_t interval) {
+  const auto last = cuts_.upper_bound(last_cut_over(interval));
+  for (auto at = cuts_.lower_bound(first_cut_over(interval)); at != last; ++at)
+    at->second.is_stale = true;
+}
+
+// What does not count once in full is remembered for as long as it may have to be withdrawn.
+void Judgement::settle(const DeltaKey& key, uint32_t divisor) {
+  if (divisor == 1) {
+    final_.erase(key);
+  } else if (final_.size() < judgement_records_max || final_.contains(key)) {
+    final_[key] = divisor;
+  }
+}
+
+// Nothing of it may stay in what is still to be decided: a node that never got its last deltas must
+// come to the same decisions on the others.
+std::map<DeltaKey, uint32_t> Judgement::expel(const PeerId& origin) {
+  std::map<DeltaKey, uint32_t> counted;
+  if (!expelled_.insert(origin).second) return counted;
+  std::erase_if(records_, [&](const auto& item) {
+    const auto& [interval, key] = item.first;
+    if (key.stream.origin != origin) return false;
+    if (item.second.divisor != 1) counted[key] = item.second.divisor;
+    make_stale(interval);
+    return true;
+  });
+  std::erase_if(final_, [&](const auto& item) {
+    if (item.first.stream.origin != origin) return false;
+    counted.insert(item);
+    return true;
+  });
+  newest_.erase(origin);
+  settled_.erase(origin);
+  return counted;
+}
 
 // What is usual in a cut's window; while too few have spoken in it, what was before.
 double Judgement::usual_at(uint64_t cut, double before) const {
@@ -275,7 +314,6 @@ std::vector<Judgement::Change> Judgement::update(const PayloadSource& payloads) 
     cut.is_stale = false;
     cut.usual = usual;
     Standings standings = *before;
-    for (const PeerId& origin : expelled_) standings[origin] = {.agreement = -1, .is_held = true};
     cut.standings =
         rules_.is_on ? judge(cut.products, std::move(standings), rules_) : std::move(standings);
     before = &cut.standings;
@@ -297,8 +335,11 @@ std::vector<Judgement::Change> Judgement::update(const PayloadSource& payloads) 
 
 void Judgement::undo(const Change& change) {
   for (auto& [place, record] : records_) {
-    if (place.second == change.key) record.divisor = change.before;
+    if (place.second != change.key) continue;
+    record.divisor = change.before;
+    return;
   }
+  settle(change.key, change.before);  // it became final with the last update
 }
 
 // Cuts beyond the horizon become final, and what only they weighed is forgotten.
@@ -309,8 +350,11 @@ void Judgement::fold() {
   settled_ = cuts_.at(floor_).standings;
   usual_ = cuts_.at(floor_).usual;
   cuts_.erase(cuts_.begin(), cuts_.upper_bound(floor_));
-  std::erase_if(records_,
-                [&](const auto& item) { return last_cut_over(item.first.first) <= floor_; });
+  std::erase_if(records_, [&](const auto& item) {
+    if (last_cut_over(item.first.first) > floor_) return false;
+    if (item.second.divisor != absent) settle(item.first.second, item.second.divisor);
+    return true;
+  });
   std::erase_if(newest_, [&](const auto& item) {
     return item.second + active_lag_max < floor_ * cut_stride && !settled_[item.first].is_held;
   });
@@ -439,6 +483,13 @@ Bytes Judgement::encode() const {
     for (const PeerId& peer : cut.products.origins) writer.raw(peer.bytes);
     for (const double dot : cut.products.dots) write_f64(writer, dot);
   }
+  writer.varint(final_.size());
+  for (const auto& [key, divisor] : final_) {
+    writer.raw(key.stream.origin.bytes);
+    writer.varint(key.stream.epoch);
+    writer.varint(key.seq);
+    writer.varint(divisor);
+  }
   writer.varint(expelled_.size());
   for (const PeerId& peer : expelled_) writer.raw(peer.bytes);
   return writer.take();
@@ -482,6 +533,15 @@ void Judgement::read(Reader& reader) {
       cut.products.dots.push_back(read_f64(reader));
     if (index <= floor_) reader.fail(DropReason::malformed);
     append(reader, cuts_, index, std::move(cut));
+  }
+  for (uint64_t count = reader.varint(judgement_records_max); count > 0 && !reader.fault();
+       --count) {
+    DeltaKey key{.stream = {.origin = read_peer(reader)}};
+    key.stream.epoch = reader.varint(UINT64_MAX);
+    key.seq = reader.varint(UINT64_MAX);
+    const auto divisor = static_cast<uint32_t>(reader.varint(absent - 1));
+    if (divisor == 1) reader.fail(DropReason::malformed);
+    append(reader, final_, key, divisor);
   }
   for (uint64_t count = reader.varint(origins_judged_max); count > 0 && !reader.fault(); --count)
     append(reader, expelled_, read_peer(reader));

@@ -22,8 +22,8 @@
 // products of all pairs, a late delta only has its own cuts measured again, and decisions follow
 // from the products in fixed order. Cuts older than `horizon_intervals` are final.
 //
-// Memory: 8 N^2 bytes a cut for N origins, and about 150 bytes a delta within the horizon; while
-// measuring 32 KiB an origin. Thread: its owner's.
+// Memory: 8 N^2 bytes a cut for N origins, about 150 bytes a delta within the horizon and 100 a
+// delta that does not count in full; while measuring 32 KiB an origin. Thread: its owner's.
 #include <functional>
 #include <map>
 #include <optional>
@@ -49,8 +49,8 @@ inline constexpr size_t origins_judged_max = 1024;
 inline constexpr size_t judgement_records_max = 1u << 18;
 
 struct JudgementRules {
-  bool is_on = true;          // off: origins are not judged; single deltas still are, by norm
-  double hold_below = -0.25;  // of many origins: honest ones stayed above -0.18 (README.md)
+  bool is_on = true;               // off: origins are not judged; single deltas still are, by norm
+  double hold_below = -0.25;       // of many origins: honest ones stayed above -0.18 (README.md)
   double hold_below_origins = 20;  // of how many; fewer may disagree more
   double release_above = 0;
   double copy_cosine = 0.8;  // and half of the way from the typical pair's cosine to 1
@@ -89,8 +89,10 @@ class Judgement {
   uint64_t next_interval(const PeerId& self) const;
   // Takes note of a delta and says as how many copies it counts as yet (`apart`: not at all).
   uint32_t add(const DeltaKey& key, const DeltaSummary& summary, ByteView payload);
-  // An origin that proved itself false: nothing of it counts from now on.
-  void expel(const PeerId& origin);
+  // An origin that has no right to be heard (revoked): as if it had said nothing within the
+  // horizon. Its deltas that do not count once in full as yet, by what they count as; empty the
+  // second time.
+  std::map<DeltaKey, uint32_t> expel(const PeerId& origin);
 
   struct Change {
     DeltaKey key;
@@ -141,6 +143,8 @@ class Judgement {
   double usual_at(uint64_t cut, double before) const;
   Products measure(uint64_t cut, double usual, const PayloadSource& payloads) const;
   void fold();
+  void make_stale(uint64_t interval);
+  void settle(const DeltaKey& key, uint32_t divisor);
   void read(Reader& reader);
 
   const model::RegionTable* table_;
@@ -151,6 +155,7 @@ class Judgement {
   double usual_ = 0;    // there
   std::map<uint64_t, Cut> cuts_;
   std::map<Place, Record> records_;
+  std::map<DeltaKey, uint32_t> final_;  // of deltas older than the floor, unless it is 1
   std::map<PeerId, uint64_t> newest_;
   std::set<PeerId> expelled_;
 };

@@ -219,10 +219,12 @@ class World {
       member.reference.add(key.stream.origin, swarm::believed_norm(summary));
     }
     if (!setup_.is_judged) return;
-    const auto payloads = [this](const DeltaKey& key) -> std::optional<swarm::Bytes> {
-      return log_.at(key).second;
-    };
-    member.exchange->judge(payloads, x);
+    member.exchange->judge(payloads(), x);
+  }
+
+  swarm::PayloadSource payloads() const {
+    return
+        [this](const DeltaKey& key) -> std::optional<swarm::Bytes> { return log_.at(key).second; };
   }
 
   // What a hostile node says knows what all honest ones said in this exchange.
@@ -278,7 +280,8 @@ class World {
   void expel() {
     for (Member& member : members_) {
       for (const Member& other : members_) {
-        if (other.is_hostile) member.exchange->expel(other.id);
+        if (!other.is_hostile) continue;
+        member.exchange->expel(other.id, payloads(), member.pupil->trainer.parameters());
       }
     }
   }

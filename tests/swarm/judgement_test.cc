@@ -230,6 +230,12 @@ struct Swarm {
       (ruling.standing.is_held ? holds : releases)[ruling.origin] += 1;
     }
   }
+  Exchange::Expelled expel(size_t at, size_t whom) {
+    return members[at]->exchange.expel(members[whom]->id, payloads(), members[at]->x);
+  }
+  void lose_mail_of(size_t to, const PeerId& origin) {
+    std::erase_if(mail[to], [&](const auto& item) { return item.second.stream.origin == origin; });
+  }
   void settle() {
     for (size_t i = 0; i < members.size(); ++i) {
       deliver(i, UINT64_MAX);
@@ -337,7 +343,7 @@ TEST_CASE("a newcomer with a snapshot and the deltas it leaves open holds everyo
 TEST_CASE("whoever is expelled is out of every base, whatever was accepted before") {
   Swarm swarm(3);
   swarm.run(8, 3);
-  for (const auto& member : swarm.members) member->exchange.expel(swarm.members[2]->id);
+  for (size_t i = 0; i < swarm.members.size(); ++i) swarm.expel(i, 2);
   swarm.run(2, 3);
   swarm.settle();
   CHECK(swarm.is_agreed());
@@ -349,6 +355,72 @@ TEST_CASE("whoever is expelled is out of every base, whatever was accepted befor
     CHECK(standing.share == 1);
   if (!swarm.holds.contains(swarm.members[5]->id))
     CHECK(expected.hash() == swarm.members[0]->exchange.base().hash());
+}
+
+TEST_CASE(
+    "who is revoked is out of every base to the last bit, whenever each hears of it and whatever "
+    "of it each has") {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed);
+    Swarm swarm(seed);
+    swarm.run(30 + static_cast<int>(seed) * 6, seed % 4);  // within the horizon and beyond
+    const size_t revoked = seed % 2 == 0 ? 2 : 5;  // an honest one, one that was held in between
+    const PeerId gone = swarm.members[revoked]->id;
+    for (size_t i = 0; i < 3; ++i) swarm.expel(i, revoked);
+    swarm.lose_mail_of(0, gone);  // refused there; the others still take it in
+    swarm.run(2, 1);
+    swarm.lose_mail_of(0, gone);
+    const Exchange& first = swarm.members[0]->exchange;
+    for (size_t i = 3; i < swarm.members.size(); ++i) swarm.expel(i, revoked);
+    swarm.settle();
+    for (const auto& member : swarm.members)
+      CHECK(member->exchange.base().hash() == first.base().hash());
+    CHECK(first.judgement().is_expelled(gone));
+    CHECK_FALSE(first.judgement().standings().contains(gone));
+    for (const auto& [key, influence] : first.influence()) CHECK(key.second != gone);
+    // The second time there is nothing left to take out.
+    const auto again = swarm.expel(1, revoked);
+    CHECK(again.withdrawn + again.kept == 0);
+    CHECK(first.base().hash() == swarm.members[1]->exchange.base().hash());
+  }
+}
+
+TEST_CASE("a base without one origin from the start is the one that it was taken out of") {
+  Swarm swarm(4);
+  swarm.run(70, 2);
+  swarm.settle();
+  Base expected = swarm.members[0]->exchange.base();
+  size_t counted = 0;
+  for (const auto& [key, said] : swarm.log) {
+    if (key.stream.origin != swarm.members[1]->id) continue;
+    const auto divisor = swarm.members[0]->exchange.judgement().divisor_of(key);
+    expected.withdraw(said.payload, {}, divisor.value_or(1));  // older than the horizon: in full
+    ++counted;
+  }
+  const auto expelled = swarm.expel(0, 1);
+  CHECK(expelled.withdrawn == counted);
+  CHECK(expelled.kept == 0);
+  CHECK(swarm.members[0]->exchange.base().hash() == expected.hash());
+}
+
+TEST_CASE("what the log no longer holds of a revoked origin stays, and is counted") {
+  Swarm swarm(5);
+  swarm.run(12, 0);
+  swarm.settle();
+  Member& member = *swarm.members[0];
+  const PeerId gone = swarm.members[1]->id;
+  size_t lost = 0;
+  const auto some = [&](const DeltaKey& key) -> std::optional<Bytes> {
+    if (key.seq <= 4) return ++lost, std::nullopt;
+    return swarm.log.at(key).payload;
+  };
+  const auto expelled = member.exchange.expel(gone, some, member.x);
+  CHECK(lost == 4);
+  CHECK(expelled.kept == 4);
+  CHECK(expelled.withdrawn == 8);
+  const auto before = member.exchange.base().hash();
+  CHECK_FALSE(member.take(swarm.log.begin()->second));
+  CHECK(member.exchange.base().hash() == before);
 }
 
 TEST_CASE("nobody moves the clock alone, and those who remain move it when the others are gone") {
