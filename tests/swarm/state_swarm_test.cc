@@ -57,7 +57,7 @@ TEST_CASE("loss of a third of all frames, duplicates and reordering only make ag
     world.run_for(10000);
     chatter(world, 20, 20000);
     world.run_for(20000);
-    CHECK(world.run_until([&] { return world.is_converged(); }, 120000));
+    CHECK(world.run_until([&] { return world.is_converged(); }, 240000));
     check_each_delivered_once(world);
   }
 }
@@ -182,7 +182,8 @@ TEST_CASE(
       [&] { return world.nodes[0]->state->have().delta_count() == world.published.size(); }, 5000));
   CHECK(world.nodes[1]->state->have() == world.nodes[2]->state->have());
   CHECK(late.state->view(world.now).neighbours == 0);
-  CHECK(world.nodes[0]->lost_reason(late) == "no common protocol version: theirs 3, ours 1");
+  // Whichever side says it first.
+  CHECK(world.nodes[0]->lost_reason(late).find("no common protocol version") != std::string::npos);
   const size_t dials = late.opens.size();
   world.run_for(120000);
   CHECK(late.opens.size() > dials);  // it stays known, and is tried again: it may be updated

@@ -76,8 +76,8 @@ TEST_CASE("an invite cut short at any place says so") {
 }
 
 TEST_CASE("an invite of another version is told from a damaged one") {
-  // Version 2, seven bytes in all, and a right checksum; seven bytes are ten characters.
-  Bytes bytes = {2, 7, 0};
+  // Version 3, seven bytes in all, and a right checksum; seven bytes are ten characters.
+  Bytes bytes = {3, 7, 0};
   const Digest digest = blake2b(bytes);
   for (size_t i = 0; i < 4; ++i) bytes.push_back(digest[i]);
   uint64_t number = 0;
@@ -151,12 +151,12 @@ TEST_CASE("a membership's bytes decode to itself, and nothing shorter, longer or
     wrong[bit / 8] = static_cast<uint8_t>(wrong[bit / 8] ^ 1u << bit % 8);
     CHECK_FALSE(check(*decode_membership(wrong), swarm_of(Keys(1))).has_value());
   }
-  bytes[0] = 2;
+  bytes[0] = 3;
   CHECK(decode_membership(bytes).error() == AdmissionError::bad_version);
 }
 
 TEST_CASE("every admission error has a line for the user") {
-  for (int i = 0; i <= static_cast<int>(AdmissionError::not_an_invite); ++i) {
+  for (int i = 0; i <= static_cast<int>(AdmissionError::malformed); ++i) {
     CHECK_FALSE(admission_error_text(static_cast<AdmissionError>(i)).empty());
   }
 }
