@@ -267,16 +267,22 @@ void Admissions::settle() {
   Writer ids;
   for (const auto& [id, item] : items_) ids.raw(id);
   digest_ = blake2b(ids.bytes());
-  outcasts_.clear();
+  expelled_.clear();
   for (const auto& [named, words] : revoked_) {
     if (named.first == RevokedKind::node && is_said_by(words, PeerId{}))
-      outcasts_.insert(PeerId{named.second});
+      expelled_.insert(PeerId{named.second});
   }
+  outcasts_ = expelled_;
   for (const auto& [peer, held] : by_identity_) {
-    const bool is_good = std::any_of(held.begin(), held.end(), [this](const ItemId& id) {
-      return standing(membership_at(id)) == Standing::good;
-    });
-    if (!held.empty() && !is_good) outcasts_.insert(peer);
+    size_t good = 0, revoked = 0;
+    for (const ItemId& id : held) {
+      const Standing found = standing(membership_at(id));
+      good += found == Standing::good;
+      revoked += found == Standing::revoked;
+    }
+    if (held.empty() || good > 0) continue;
+    outcasts_.insert(peer);
+    if (revoked == held.size()) expelled_.insert(peer);
   }
 }
 

@@ -68,6 +68,9 @@ class Admissions {
   // Known, and without a membership in good standing.
   bool is_outcast(const PeerId& peer) const { return outcasts_.contains(peer); }
   const std::set<PeerId>& outcasts() const { return outcasts_; }
+  // Of them those that are revoked, so that nothing they taught may stay; of the others another
+  // only has their place, as far as is known yet.
+  const std::set<PeerId>& expelled() const { return expelled_; }
   // Places that more than one identity claims: the one that stays first. None: all are revoked.
   struct Dispute {
     std::optional<PeerId> stays;
@@ -115,7 +118,7 @@ class Admissions {
   std::map<std::pair<RevokedKind, std::array<uint8_t, 20>>, std::set<Word>> revoked_;
   std::map<PeerId, std::set<ItemId>> by_signer_;  // revocations
   std::map<PeerId, std::set<ItemId>> by_identity_;
-  std::set<PeerId> outcasts_;
+  std::set<PeerId> outcasts_, expelled_;
   Digest digest_{};
 };
 

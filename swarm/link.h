@@ -45,6 +45,7 @@ struct Link {
   std::set<PeerId> owed;                         // members whose records it has yet to get
   std::set<Admissions::ItemId> admissions_owed;  // items it has yet to get
   Instant admissions_sent_at{INT64_MIN / 2};     // all of them, as its digest was another
+  int64_t admissions_pause_ms = 0;               // until they may be sent again
   Instant diverged_at{INT64_MIN};
 };
 

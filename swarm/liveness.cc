@@ -12,6 +12,8 @@ std::string_view member_state_name(MemberState state) {
       return "left";
     case MemberState::failed:
       return "failed";
+    case MemberState::revoked:
+      return "revoked";
   }
   return "unknown";
 }

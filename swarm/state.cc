@@ -79,7 +79,7 @@ void State::Parts::on(Turn& turn, const Recovered& recovered) {
       reference.add(entry.key.stream.origin, entry.raw_norm);
   }
   for (const Bytes& item : recovered.admissions) admissions.add(item);
-  settle_admissions(turn);
+  settle_admissions(turn, false);
   for (const MemberRecord& record : recovered.members) learn(turn, record, self);
 }
 
@@ -121,7 +121,7 @@ void State::Parts::on(Turn&, const Wake&) {}
 // ---- Time
 
 void State::Parts::run_due(Turn& turn) {
-  if (are_admissions_new) settle_admissions(turn);
+  if (are_admissions_new) settle_admissions(turn, true);
   run_links(turn);
   for (Open& open : dialling.due(turn.now, rng)) turn.outbox.push_back(std::move(open));
   if (pulls.expire(turn.now)) want_plan(turn.now);
@@ -196,6 +196,10 @@ std::vector<MemberView> State::members(Instant now) const {
   own_row.name = own.name;
   own_row.address = own.addresses.empty() ? "" : own.addresses.front();
   own_row.is_self = true;
+  if (parts.admissions.is_outcast(parts.self)) {
+    own_row.state = MemberState::revoked;
+    own_row.lost_reason = parts.why_outcast(parts.self);
+  }
   own_row.software = parts.options.software;
   own_row.step = parts.progress.step;
   own_row.bits_per_byte = parts.progress.bits_per_byte;
@@ -221,6 +225,17 @@ std::vector<MemberView> State::members(Instant now) const {
     row.lost_reason = row.is_linked ? "" : member.lost_reason;
     row.base_hash = member.base_hash;
     row.base_count = member.base_count;
+    rows.push_back(row);
+  }
+  for (const PeerId& peer : parts.admissions.outcasts()) {
+    if (peer == parts.self) continue;
+    MemberView row;
+    row.id = peer;
+    const auto name = parts.outcast_names.find(peer);
+    if (name != parts.outcast_names.end()) row.name = name->second;
+    row.state = MemberState::revoked;
+    row.deltas = parts.log.count_of(peer);
+    row.lost_reason = parts.why_outcast(peer);
     rows.push_back(row);
   }
   return rows;

@@ -13,7 +13,7 @@
 
 namespace starling::swarm {
 
-enum class MemberState : uint8_t { alive, suspect, left, failed };
+enum class MemberState : uint8_t { alive, suspect, left, failed, revoked };
 std::string_view member_state_name(MemberState state);
 
 // A row of `starling members`.

@@ -24,6 +24,7 @@ void State::Parts::on(Turn& turn, const Revoke& revoke) {
 
 void State::Parts::take(Turn& turn, const PeerId& from, const AdmissionNews& news) {
   Link& link = links.at(from);
+  const size_t known = admissions.items().size();
   for (const Bytes& item : news.items) {
     const Admissions::Taken taken = admissions.add(item);
     if (taken == Admissions::Taken::forged) {
@@ -31,11 +32,15 @@ void State::Parts::take(Turn& turn, const PeerId& from, const AdmissionNews& new
     }
     added(turn.now, taken);
   }
-  if (are_admissions_new) settle_admissions(turn);
+  const bool is_news = admissions.items().size() != known;
+  if (are_admissions_new) settle_admissions(turn, true);
   if (!links.contains(from)) return;  // what it told may have shut it out itself
+  if (is_news) link.admissions_pause_ms = 0;
   if (news.digest == admissions.digest()) return link.admissions_owed.clear();
-  if (turn.now.ms - link.admissions_sent_at.ms < admissions_repeat_ms) return;
+  if (turn.now.ms - link.admissions_sent_at.ms < link.admissions_pause_ms) return;
   link.admissions_sent_at = turn.now;
+  link.admissions_pause_ms =
+      std::clamp(2 * link.admissions_pause_ms, admissions_repeat_ms, admissions_repeat_max_ms);
   for (const auto& [id, item] : admissions.items()) link.admissions_owed.insert(id);
   records_at = std::min(records_at, turn.now.after(config.digest_delay_ms));
 }
@@ -51,13 +56,14 @@ std::string State::Parts::why_outcast(const PeerId& peer) const {
 
 void State::Parts::evict(Turn& turn, const PeerId& peer, const std::string& reason) {
   if (links.contains(peer)) close_link(turn, peer, reason);
+  if (const Member* const member = roster.find(peer)) outcast_names[peer] = member->record.name;
   roster.forget(peer);
   dialling.set_member(peer, {}, turn.now, rng);
   for (auto& [other, link] : links) link.owed.erase(peer);
   has_new_records = true;
 }
 
-void State::Parts::settle_admissions(Turn& turn) {
+void State::Parts::settle_admissions(Turn& turn, bool is_told) {
   are_admissions_new = false;
   const std::set<PeerId> before = admissions.outcasts();
   admissions.settle();
@@ -72,9 +78,16 @@ void State::Parts::settle_admissions(Turn& turn) {
   for (const PeerId& peer : admissions.outcasts()) {
     if (before.contains(peer)) continue;
     const std::string reason = why_outcast(peer);
-    turn.outbox.push_back(Notice{Notice::Kind::revoked, peer, reason, {}, 0});
-    evict(turn, peer, reason);
+    if (is_told) turn.outbox.push_back(Notice{Notice::Kind::revoked, peer, reason, {}, 0});
+    if (peer != self) evict(turn, peer, reason);
+    outcast_at = turn.now;
   }
+  if (is_told) tell_disputes(turn);
+  turn.outbox.push_back(AdmissionsChanged{std::make_shared<const Admissions>(admissions)});
+}
+
+// Of every place that has more claims than it had.
+void State::Parts::tell_disputes(Turn& turn) {
   std::vector<Admissions::Dispute> now = admissions.disputes();
   for (const Admissions::Dispute& dispute : now) {
     if (std::find(disputes.begin(), disputes.end(), dispute) != disputes.end()) continue;
@@ -88,7 +101,15 @@ void State::Parts::settle_admissions(Turn& turn) {
     }
   }
   disputes = std::move(now);
-  turn.outbox.push_back(AdmissionsChanged{std::make_shared<const Admissions>(admissions)});
+}
+
+// What came of them last differs between members, and is in no base.
+VersionVector State::Parts::without_expelled(const VersionVector& have) const {
+  VersionVector rest;
+  for (const auto& [stream, seen] : have.streams()) {
+    if (!admissions.expelled().contains(stream.origin)) rest.set(stream, seen);
+  }
+  return rest;
 }
 
 // `is_digest_wanted`: also when nothing is owed, so that the peer compares.

@@ -193,11 +193,12 @@ void State::Parts::take(Turn& turn, const PeerId& from, const SnapshotOffer& off
 // claims to contain: a single liar cannot make us replace our base by inventing deltas that only
 // its snapshot has.
 bool State::Parts::is_vouched(const SnapshotOffer& offer) const {
+  const VersionVector claimed = without_expelled(offer.have);  // newcomers never get the rest
   size_t neighbours = 0, witnesses = 0;
   for (const auto& [peer, link] : links) {
     if (!link.is_greeted) continue;
     ++neighbours;
-    witnesses += link.have.missing_from(offer.have, 1).empty() ? 1 : 0;
+    witnesses += link.have.missing_from(claimed, 1).empty() ? 1 : 0;
   }
   return 2 * witnesses > neighbours;
 }

@@ -249,10 +249,12 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Heartbeat& heartbe
   member->base_count = heartbeat.base_count;
   if (!log.have().missing_from(heartbeat.have, 1).empty()) want_plan(turn.now);
   // Equal sets of deltas, all of them in both bases: then the bases must be equal too.
-  const bool is_comparable = heartbeat.base_hash != Digest{} && base.hash != Digest{} &&
-                             heartbeat.have == log.have() && base.have == log.have() &&
-                             heartbeat.base_count == base_count;
-  if (!is_comparable || heartbeat.base_hash == base.hash) return;
+  const bool is_complete = heartbeat.base_hash != Digest{} && base.hash != Digest{} &&
+                           heartbeat.base_count == heartbeat.have.delta_count() &&
+                           base.have == log.have();
+  if (!is_complete || heartbeat.base_hash == base.hash) return;
+  if (turn.now.ms - outcast_at.ms < outcast_settle_ms) return;
+  if (without_expelled(heartbeat.have) != without_expelled(log.have())) return;
   if (turn.now.ms - diverged_interval_ms < link.diverged_at.ms) return;
   link.diverged_at = turn.now;
   const std::string reason =

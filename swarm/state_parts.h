@@ -24,7 +24,11 @@ inline constexpr uint32_t members_refresh_heartbeats = 15;  // then all records 
 inline constexpr int64_t pull_gather_ms = 100;              // pulls go out at most this often
 inline constexpr int64_t diverged_interval_ms = 60000;      // one notice per peer
 inline constexpr size_t served_snapshots_max = 3;           // as many as the driver keeps
-inline constexpr int64_t admissions_repeat_ms = 10000;      // between two sendings of all, per link
+// Between two sendings of all, per link; twice as long after each that brought nothing back.
+inline constexpr int64_t admissions_repeat_ms = 10000;
+inline constexpr int64_t admissions_repeat_max_ms = 600000;
+// For so long after someone was shut out bases may differ: each takes out its deltas when it can.
+inline constexpr int64_t outcast_settle_ms = 60000;
 inline constexpr size_t spare_links_max =
     16;  // links beyond members_max, until their Hello is refused
 
@@ -97,7 +101,9 @@ struct State::Parts {
   void take(Turn& turn, const PeerId& from, const AdmissionNews& news);
   void admitted(Instant now, const Membership& membership);
   void added(Instant now, Admissions::Taken taken);
-  void settle_admissions(Turn& turn);
+  void settle_admissions(Turn& turn, bool is_told);  // of: to the owner
+  void tell_disputes(Turn& turn);
+  VersionVector without_expelled(const VersionVector& have) const;
   void evict(Turn& turn, const PeerId& peer, const std::string& reason);
   std::string why_outcast(const PeerId& peer) const;
   void send_admissions(Turn& turn, const PeerId& peer, Link& link, bool is_digest_wanted);
@@ -116,6 +122,8 @@ struct State::Parts {
   Admissions admissions;
   std::set<Admissions::ItemId> told_admissions;  // to everyone who was linked then
   bool are_admissions_new = false;               // since they were last settled
+  std::map<PeerId, std::string> outcast_names;   // of those that were members in this boot
+  Instant outcast_at{INT64_MIN / 2};             // when the last was shut out
   std::vector<Admissions::Dispute> disputes;     // that were told of
   std::map<PeerId, Link> links;
   std::map<PeerId, SnapshotOffer> offers;  // the last of each linked peer
