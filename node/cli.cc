@@ -8,6 +8,7 @@
 #include "node/cli_verbs.h"
 #include "node/nearest.h"
 #include "node/text_check.h"
+#include "swarm/admission.h"
 
 namespace starling::node {
 
@@ -101,7 +102,9 @@ struct Parsed {
   WatchArguments watch;
   bool is_check = false;
   uint64_t seed = 0;
-  std::string prompt, answer, region, who, valid = "7d", file;
+  std::string prompt, answer, region, file;
+  InviteArguments invite;
+  RevokeArguments revoke;
 };
 
 CLI::App* add_verb(CLI::App& app, const char* name, const char* summary, Parsed& parsed,
@@ -242,9 +245,13 @@ void add_mind_verbs(CLI::App& app, Parsed& parsed) {
 void add_admin_verbs(CLI::App& app, Parsed& parsed) {
   auto* invite = add_verb(
       app, "invite", "Print one line: whoever has it can join, so pass it on with care", parsed,
-      [&parsed](Cli& cli) { return invite_verb(cli, parsed.valid); },
+      [&parsed](Cli& cli) { return invite_verb(cli, parsed.invite); },
       "  starling invite\n  starling invite --valid 12h\n");
-  invite->add_option("--valid", parsed.valid, "How long: 30m, 12h, 7d (default), forever");
+  invite->add_option("--valid", parsed.invite.valid, "How long: 30m, 12h, 7d (default), forever");
+  invite->add_option("--may-invite", parsed.invite.quota, "Let it invite so many others in turn")
+      ->check(CLI::Range(1u, swarm::quota_max));
+  invite->add_flag("--may-delegate", parsed.invite.may_delegate,
+                   "With --may-invite: also others that may invite");
   add_verb(app, "pause", "Stop learning; answering and exchanging go on", parsed, pause_verb,
            "  starling pause\n");
   add_verb(app, "resume", "Learn again", parsed, resume_verb, "  starling resume\n");
@@ -255,10 +262,11 @@ void add_admin_verbs(CLI::App& app, Parsed& parsed) {
   add_verb(app, "leave", "Say goodbye to the swarm and stop the node", parsed, leave_verb,
            "  starling leave\n");
   auto* revoke = add_verb(
-      app, "revoke", "Shut a member out", parsed,
-      [&parsed](Cli& cli) { return revoke_verb(cli, parsed.who); }, "  starling revoke amsel\n");
-  revoke->add_option("member", parsed.who, "Its id, the beginning of its id, or its name")
+      app, "revoke", "Shut a member out, and take out what it taught", parsed,
+      [&parsed](Cli& cli) { return revoke_verb(cli, parsed.revoke); }, "  starling revoke amsel\n");
+  revoke->add_option("member", parsed.revoke.who, "Its id, the beginning of its id, or its name")
       ->required();
+  revoke->add_flag("--with-invited", parsed.revoke.is_with_invited, "And whomever it invited");
 }
 
 void add_shared_options(CLI::App& app, Parsed& parsed) {

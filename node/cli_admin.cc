@@ -85,16 +85,21 @@ Answer<std::vector<std::string>> addresses_of(const Config& config) {
 }
 
 // The founder's own key makes the invite; no node has to run.
-Answer<std::string> invite_offline(const std::string& directory, int64_t valid_for_s) {
+Answer<std::string> invite_offline(const std::string& directory,
+                                   const v1::CreateInviteRequest& request) {
   auto home = open_home(directory);
   if (!home) return Unexpected{home.error()};
   auto root = open_swarm_key(*home);
   if (!root) return Unexpected{root.error()};
   const auto addresses = addresses_of(home->config);
   if (!addresses) return Unexpected{addresses.error()};
-  const int64_t expires_s = valid_for_s == 0 ? 0 : std::time(nullptr) + valid_for_s;
+  const int64_t valid_for_s = request.valid_for_s();
+  const swarm::InviteTerms terms{
+      .expires_s = valid_for_s == 0 ? 0 : std::time(nullptr) + valid_for_s,
+      .quota = request.quota(),
+      .may_delegate = request.may_delegate()};
   return swarm::encode_token(
-      swarm::make_invite(root->signer(), home->config.model.preset, *addresses, expires_s));
+      swarm::make_invite(root->signer(), nullptr, terms, home->config.model.preset, *addresses));
 }
 
 // The full id of the one member that `who` names: by id, by the beginning of an id, or by name.
@@ -147,31 +152,43 @@ ExitCode rollback_verb(Cli& cli) {
   return path_command(cli, &LocalClient::rollback, "went back to ");
 }
 
-ExitCode revoke_verb(Cli& cli, const std::string& who) {
+ExitCode revoke_verb(Cli& cli, const RevokeArguments& arguments) {
   auto client = connect(cli);
   if (!client) return fail(cli, client.error());
-  const auto id = member_named(*client, who);
+  const auto id = member_named(*client, arguments.who);
   if (!id) return fail(cli, id.error());
-  const auto done = client->revoke(*id);
+  v1::RevokeRequest request;
+  request.set_id(*id);
+  request.set_with_invited(arguments.is_with_invited);
+  const auto done = client->revoke(request);
   if (!done) return fail(cli, done.error());
   if (cli.options.is_json) {
-    print_json(cli, {{"revoked", *id}});
+    print_json(cli, {{"revoked", *id}, {"everywhere", done->everywhere()}});
+  } else if (done->everywhere()) {
+    cli.console.out << "shut out of the swarm: " << presentable(cli, *id) << "\n";
   } else {
-    cli.console.out << "shut out " << presentable(cli, *id) << "\n";
+    cli.console.out << "shut out of this node: " << presentable(cli, *id) << "\n";
+    say(cli, "only the founder, or the member that invited it, can shut it out of the swarm");
   }
   return ExitCode::ok;
 }
 
-ExitCode invite_verb(Cli& cli, const std::string& valid) {
-  const auto valid_for_s = parse_duration_s(valid);
+ExitCode invite_verb(Cli& cli, const InviteArguments& arguments) {
+  const auto valid_for_s = parse_duration_s(arguments.valid);
   if (!valid_for_s) {
-    return fail(
-        cli, {ExitCode::usage, "--valid " + valid + ": must be such as 30m, 12h, 7d or forever"});
+    return fail(cli, {ExitCode::usage,
+                      "--valid " + arguments.valid + ": must be such as 30m, 12h, 7d or forever"});
   }
+  if (arguments.may_delegate && arguments.quota == 0)
+    return fail(cli, {ExitCode::usage, "--may-delegate needs --may-invite N"});
+  v1::CreateInviteRequest request;
+  request.set_valid_for_s(*valid_for_s);
+  request.set_quota(arguments.quota);
+  request.set_may_delegate(arguments.may_delegate);
   auto client = connect(cli);
-  auto token = client ? client->create_invite(*valid_for_s)
+  auto token = client ? client->create_invite(request)
                : client.error().code == ExitCode::unreachable
-                   ? invite_offline(cli.options.directory, *valid_for_s)
+                   ? invite_offline(cli.options.directory, request)
                    : Answer<std::string>(Unexpected{client.error()});
   if (!token) return fail(cli, token.error());
   const int64_t expires_s = *valid_for_s == 0 ? 0 : std::time(nullptr) + *valid_for_s;
@@ -181,7 +198,9 @@ ExitCode invite_verb(Cli& cli, const std::string& valid) {
     return ExitCode::ok;
   }
   cli.console.out << *token << "\n";
-  say(cli, "whoever has this line can join" +
+  const std::string rights =
+      arguments.quota == 0 ? "" : " and invite " + std::to_string(arguments.quota) + " more";
+  say(cli, "whoever has this line can join" + rights +
                (expires_s == 0 ? std::string() : " until " + time_text(expires_s)) +
                "; there: starling join --dir DIR TOKEN");
   return ExitCode::ok;

@@ -67,8 +67,17 @@ ExitCode resume_verb(Cli& cli);
 ExitCode snapshot_verb(Cli& cli);
 ExitCode rollback_verb(Cli& cli);
 ExitCode leave_verb(Cli& cli);
-ExitCode revoke_verb(Cli& cli, const std::string& who);
-ExitCode invite_verb(Cli& cli, const std::string& valid);
+struct RevokeArguments {
+  std::string who;
+  bool is_with_invited = false;
+};
+ExitCode revoke_verb(Cli& cli, const RevokeArguments& arguments);
+struct InviteArguments {
+  std::string valid = "7d";
+  uint32_t quota = 0;  // members that the bearer may invite
+  bool may_delegate = false;
+};
+ExitCode invite_verb(Cli& cli, const InviteArguments& arguments);
 // "30s", "15m", "12h", "7d", "forever" (0).
 std::optional<int64_t> parse_duration_s(const std::string& text);
 

@@ -74,7 +74,8 @@ struct Event {
   uint64_t seq = 0;
   int64_t time_ms = 0;  // Unix
   std::string kind;     // learned delta_sent delta_accepted delta_held delta_refused peer_joined
-                     // peer_lost snapshot rollback state_changed
+                        // peer_lost snapshot rollback state_changed revoked
+                        // invite_disputed deltas_withdrawn diverged
   std::map<std::string, std::string> fields;
 };
 
@@ -107,6 +108,19 @@ struct TeachOutcome {
   bool learned = false;  // answers rightly now
   uint32_t steps = 0;
   std::string answer;  // what it answers now
+};
+struct InviteOptions {
+  int64_t valid_for_s = 0;    // 0: for ever
+  uint32_t quota = 0;         // members that the bearer may invite in turn
+  bool may_delegate = false;  // also ones that may invite
+};
+struct RevokeOptions {
+  std::string id;  // or name
+  bool is_with_invited = false;
+};
+struct RevokeOutcome {
+  std::string id;
+  bool is_everywhere = false;  // false: this node alone shuts it out
 };
 struct EvaluateOutcome {
   DataKind kind = DataKind::text;
@@ -145,8 +159,8 @@ class Daemon {
   virtual Result<Done, Failure> resume() = 0;
   virtual Result<std::string, Failure> snapshot() = 0;  // the checkpoint's path
   virtual Result<std::string, Failure> rollback() = 0;  // the checkpoint's path it went back to
-  virtual Result<std::string, Failure> create_invite(int64_t valid_for_s) = 0;
-  virtual Result<Done, Failure> revoke(const std::string& id) = 0;
+  virtual Result<std::string, Failure> create_invite(const InviteOptions& options) = 0;
+  virtual Result<RevokeOutcome, Failure> revoke(const RevokeOptions& options) = 0;
   virtual Result<Done, Failure> leave() = 0;  // says goodbye and stops
   virtual Result<Done, Failure> set_log_level(const std::string& level) = 0;
 };

@@ -40,6 +40,10 @@ const char* notice_event(swarm::Notice::Kind kind) {
       return "delta_refused";
     case swarm::Notice::Kind::diverged:
       return "diverged";
+    case swarm::Notice::Kind::revoked:
+      return "revoked";
+    case swarm::Notice::Kind::invite_disputed:
+      return "invite_disputed";
   }
   return "notice";
 }
@@ -94,6 +98,22 @@ bool Driver::push(swarm::Input input) {
 swarm::SwarmView Driver::view() const {
   std::lock_guard lock(mutex_);
   return view_;
+}
+
+std::shared_ptr<const swarm::Admissions> Driver::admissions() const {
+  std::lock_guard lock(mutex_);
+  return admissions_;
+}
+
+// The disk first: who is shut out now stays so, whatever comes.
+void Driver::follow(const swarm::AdmissionsChanged& changed) {
+  std::vector<swarm::Bytes> items;
+  for (const auto& [id, item] : changed.admissions->items()) items.push_back(item.bytes);
+  wiring_.db->save_admissions(items);
+  transport_->set_admissions(changed.admissions);
+  learner_->expel(changed.admissions->expelled());
+  std::lock_guard lock(mutex_);
+  admissions_ = changed.admissions;
 }
 
 void Driver::offer(const swarm::SnapshotOffer& offer, const std::string& path) {
@@ -178,6 +198,7 @@ void Driver::act(swarm::Output& output) {
                  [&](swarm::SaveChunk& chunk) { save_chunk(chunk); },
                  [&](swarm::InstallSnapshot& request) { install(request); },
                  [&](swarm::SaveMembers& save) { wiring_.db->save_members(save.records); },
+                 [&](swarm::AdmissionsChanged& changed) { follow(changed); },
                  [&](swarm::Drop& drop) {
                    log_debug("dropped",
                              {{"from", swarm::short_string(drop.from)},

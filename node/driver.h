@@ -48,6 +48,8 @@ class Driver {
   [[nodiscard]] bool push(
       swarm::Input input);        // false: full; what came from a peer is pulled again later
   swarm::SwarmView view() const;  // as of the last input
+  // Who was admitted and who is revoked, as of the last change.
+  std::shared_ptr<const swarm::Admissions> admissions() const;
 
   // Makes a snapshot file available to newcomers.
   void offer(const swarm::SnapshotOffer& offer, const std::string& path);
@@ -73,6 +75,7 @@ class Driver {
   void save_chunk(const swarm::SaveChunk& chunk);
   void install(const swarm::InstallSnapshot& request);
   void notice(const swarm::Notice& notice);
+  void follow(const swarm::AdmissionsChanged& changed);
   std::string incoming_path(const swarm::Digest& file_hash) const;
 
   DriverWiring wiring_;
@@ -89,8 +92,9 @@ class Driver {
   std::vector<swarm::Digest> snapshot_order_;
   std::jthread thread_;
 
-  mutable std::mutex mutex_;  // guards view_
+  mutable std::mutex mutex_;  // guards what follows
   swarm::SwarmView view_;
+  std::shared_ptr<const swarm::Admissions> admissions_;
 };
 
 std::string to_hex(std::span<const uint8_t> bytes);

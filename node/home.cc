@@ -251,8 +251,11 @@ Result<Done, HomeError> join_swarm(const std::string& directory, const Config& c
   if (!made) return Unexpected{made.error()};
 
   const auto present = load_membership(paths, made->identity);
-  const bool is_member = present && swarm::swarm_id_of(present->invite.root) == swarm;
-  if (present && !is_member && has_log(paths)) {
+  const bool is_here = present && swarm::swarm_id_of(present->invite.root) == swarm;
+  // A member stays what it is (the founder's own certificate is not replaced by an invited one),
+  // unless the invite lets it invite more.
+  const bool is_member = is_here && present->invite.quota >= token->certificate.quota;
+  if (present && !is_here && has_log(paths)) {
     return fail(ExitCode::cannot_create,
                 paths.directory +
                     ": this node has learned in another swarm (its log is not "
@@ -267,7 +270,6 @@ Result<Done, HomeError> join_swarm(const std::string& directory, const Config& c
   }
   done = make_rooms(paths);
   if (done) done = write_config(paths, *joined);
-  // A member stays what it is: the founder's own certificate is not replaced by an invited one.
   if (done && !is_member) done = write_small(paths.membership, encode(*membership));
   if (done) done = finish_identity(paths, *made);
   return done;

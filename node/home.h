@@ -42,7 +42,8 @@ struct HomePaths {
 Result<Done, HomeError> create_home(const std::string& directory, const Config& config);
 // `starling join`: creates what is missing, accepts the invite, writes membership.cert, the swarm's
 // preset and the seeds into starling.yaml. A home that founded its own swarm may still join another
-// while it is alone in it (it has no log yet); otherwise refused.
+// while it is alone in it (it has no log yet); otherwise refused. A member's certificate is
+// replaced by one that lets it invite more.
 Result<Done, HomeError> join_swarm(const std::string& directory, const Config& config,
                                    const std::string& token, int64_t now_s);
 

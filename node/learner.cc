@@ -218,12 +218,9 @@ void Learner::install_now(const Install& install) {
   if (!file) failure = file.error();
   if (failure.empty()) {
     auto base = mind.read_base_sections(file->sections);
-    if (!base) {
-      failure = base.error();
-    } else {
-      failure = take_over(std::move(*base));
-    }
+    failure = base ? take_over(std::move(*base)) : base.error();
     if (failure.empty()) {
+      expel_now();
       ++change_;
       ++base_change_;
     }

@@ -259,19 +259,14 @@ Answer<Done> LocalClient::resume() {
   return without_value(unary<v1::ResumeResponse>(*admin_, &v1::AdminService::Stub::Resume,
                                                  v1::ResumeRequest(), quick_s));
 }
-Answer<std::string> LocalClient::create_invite(int64_t valid_for_s) {
-  v1::CreateInviteRequest request;
-  request.set_valid_for_s(valid_for_s);
+Answer<std::string> LocalClient::create_invite(const v1::CreateInviteRequest& request) {
   const auto response = unary<v1::CreateInviteResponse>(
       *admin_, &v1::AdminService::Stub::CreateInvite, request, quick_s);
   if (!response) return Unexpected{response.error()};
   return response->token();
 }
-Answer<Done> LocalClient::revoke(const std::string& id) {
-  v1::RevokeRequest request;
-  request.set_id(id);
-  return without_value(
-      unary<v1::RevokeResponse>(*admin_, &v1::AdminService::Stub::Revoke, request, quick_s));
+Answer<v1::RevokeResponse> LocalClient::revoke(const v1::RevokeRequest& request) {
+  return unary<v1::RevokeResponse>(*admin_, &v1::AdminService::Stub::Revoke, request, quick_s);
 }
 Answer<std::string> LocalClient::snapshot() {
   return path_of(unary<v1::SnapshotResponse>(*admin_, &v1::AdminService::Stub::Snapshot,

@@ -39,8 +39,8 @@ class LocalClient {
 
   Answer<Done> pause();
   Answer<Done> resume();
-  Answer<std::string> create_invite(int64_t valid_for_s);
-  Answer<Done> revoke(const std::string& id);
+  Answer<std::string> create_invite(const v1::CreateInviteRequest& request);
+  Answer<v1::RevokeResponse> revoke(const v1::RevokeRequest& request);
   Answer<std::string> snapshot();
   Answer<std::string> rollback();
   Answer<Done> leave();

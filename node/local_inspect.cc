@@ -244,7 +244,9 @@ grpc::ServerUnaryReactor* AdminCalls::CreateInvite(Call* call,
       return refusal(grpc::StatusCode::INVALID_ARGUMENT, "bad_data",
                      "valid_for_s must not be negative");
     }
-    const auto token = parts_.daemon.create_invite(request->valid_for_s());
+    const auto token = parts_.daemon.create_invite({.valid_for_s = request->valid_for_s(),
+                                                    .quota = request->quota(),
+                                                    .may_delegate = request->may_delegate()});
     if (!token) return refusal_of(token.error());
     response->set_token(*token);
     return grpc::Status::OK;
@@ -252,9 +254,15 @@ grpc::ServerUnaryReactor* AdminCalls::CreateInvite(Call* call,
 }
 
 grpc::ServerUnaryReactor* AdminCalls::Revoke(Call* call, const v1::RevokeRequest* request,
-                                             v1::RevokeResponse*) {
-  return answer(call, parts_, parts_.quick,
-                [this, request] { return status_of(parts_.daemon.revoke(request->id())); });
+                                             v1::RevokeResponse* response) {
+  return answer(call, parts_, parts_.quick, [this, request, response] {
+    const auto revoked =
+        parts_.daemon.revoke({.id = request->id(), .is_with_invited = request->with_invited()});
+    if (!revoked) return refusal_of(revoked.error());
+    response->set_id(revoked->id);
+    response->set_everywhere(revoked->is_everywhere);
+    return grpc::Status::OK;
+  });
 }
 
 grpc::ServerUnaryReactor* AdminCalls::Snapshot(Call* call, const v1::SnapshotRequest*,

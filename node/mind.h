@@ -92,6 +92,11 @@ class Mind {
     return exchange_.judge(payloads, trainer_.parameters());
   }
 
+  swarm::Exchange::Expelled expel(const swarm::PeerId& origin,
+                                  const swarm::PayloadSource& payloads) {
+    return exchange_.expel(origin, payloads, trainer_.parameters());
+  }
+
   // Steps on the pair, with replay, until greedy decoding answers rightly or steps_max is reached.
   Result<TeachOutcome, Failure> teach(const model::Pair& pair, uint32_t steps_max,
                                       const std::function<bool()>& should_stop);

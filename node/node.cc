@@ -23,7 +23,6 @@ constexpr milliseconds teach_timeout{120000};
 constexpr milliseconds checkpoint_timeout{60000};
 constexpr uint32_t teach_steps_max = 400;
 constexpr size_t prompt_size_max = 4096;
-constexpr size_t banned_max = 1024;
 
 Unexpected<Failure> fail(FailureKind kind, const std::string& message) {
   return Unexpected{Failure{kind, message}};
@@ -252,41 +251,6 @@ Result<std::string, Failure> Node::rollback() {
   auto restored = learner_->roll_back(checkpoint_timeout);
   if (!restored) return busy("rollback");
   return *restored;
-}
-
-Result<std::string, Failure> Node::create_invite(int64_t valid_for_s) {
-  const Result<Identity, HomeError> root = open_swarm_key(home_);
-  if (!root) return fail(FailureKind::permission, root.error().message);
-  const int64_t expires_s = valid_for_s > 0 ? unix_s() + valid_for_s : 0;
-  return swarm::encode_token(swarm::make_invite(root->signer(), home_.config.model.preset,
-                                                advertised(transport_->port()), expires_s));
-}
-
-Result<Done, Failure> Node::revoke(const std::string& id) {
-  std::optional<swarm::PeerId> found = swarm::parse_peer_id(id);
-  for (const swarm::MemberView& member : members()) {
-    if (!found && (member.name == id || swarm::short_string(member.id) == id) && !member.is_self)
-      found = member.id;
-  }
-  if (!found)
-    return fail(FailureKind::not_found,
-                id + ": no member has this id or name; starling members lists them");
-  if (*found == home_.identity.id())
-    return fail(FailureKind::bad_data, "a node cannot shut itself out; use starling leave");
-  std::string banned = db_->get("banned").value_or("");
-  const std::string full = swarm::to_string(*found);
-  if (banned.find(full) == std::string::npos) {
-    if (static_cast<size_t>(std::count(banned.begin(), banned.end(), ' ')) >= banned_max) {
-      return fail(FailureKind::exhausted,
-                  "the list of members shut out is full (" + std::to_string(banned_max) + ")");
-    }
-    db_->set("banned", banned.empty() ? full : banned + " " + full);
-    if (const auto fault = db_->take_fault()) return fail(FailureKind::exhausted, *fault);
-  }
-  transport_->ban(*found);
-  if (!driver_->push(swarm::Ban{*found}))
-    return fail(FailureKind::unavailable, "the protocol thread does not keep up; try again");
-  return Done{};
 }
 
 Result<Done, Failure> Node::leave() {

@@ -39,8 +39,8 @@ class Node : public Daemon {
   Result<Done, Failure> resume() override;
   Result<std::string, Failure> snapshot() override;
   Result<std::string, Failure> rollback() override;
-  Result<std::string, Failure> create_invite(int64_t valid_for_s) override;
-  Result<Done, Failure> revoke(const std::string& id) override;
+  Result<std::string, Failure> create_invite(const InviteOptions& options) override;
+  Result<RevokeOutcome, Failure> revoke(const RevokeOptions& options) override;
   Result<Done, Failure> leave() override;
   Result<Done, Failure> set_log_level(const std::string& level) override;
 
@@ -56,6 +56,9 @@ class Node : public Daemon {
   std::vector<std::string> advertised(uint16_t port) const;
   swarm::StateOptions state_options() const;
   void note_trouble(const std::string& what);
+  Result<swarm::InviteToken, Failure> invite_as_issuer(const swarm::InviteTerms& terms);
+  bool revoke_everywhere(const swarm::PeerId& peer, bool is_with_invited);
+  Result<Done, Failure> ban(const swarm::PeerId& peer);
   std::string keep_data(const Source& source, const std::vector<uint8_t>& bytes);
 
   Home home_;

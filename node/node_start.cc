@@ -182,8 +182,10 @@ void Node::add_kept_data() {
 
 swarm::Recovered Node::recovered() const {
   constexpr size_t norms_wanted = 64;  // as many as the reference norm looks back on
-  swarm::Recovered recovered{
-      .have = mind_->exchange().applied(), .stored = {}, .members = db_->members()};
+  swarm::Recovered recovered{.have = mind_->exchange().applied(),
+                             .stored = {},
+                             .members = db_->members(),
+                             .admissions = db_->admissions()};
   const std::vector<DeltaStore::Entry> entries = log_->entries();
   for (size_t i = 0; i < entries.size(); ++i) {
     if (!recovered.have.contains(entries[i].key)) continue;

@@ -38,8 +38,8 @@ class InboundVerifier : public tls::ExternalCertificateVerifier {
     std::string reason;
     if (!proof) {
       reason = certificate_error_name(proof.error());
-    } else if (table_->is_banned(proof.value().id)) {
-      reason = "banned";
+    } else {
+      reason = table_->why_unwelcome(*proof).value_or("");
     }
     *status =
         reason.empty() ? grpc::Status::OK : grpc::Status(grpc::StatusCode::UNAUTHENTICATED, reason);

@@ -5,10 +5,18 @@
 namespace starling::node {
 namespace {
 
-constexpr char banned_text[] = "it is banned here";
+constexpr char banned_name[] = "banned";
+constexpr char revoked_name[] = "revoked";
+constexpr char displaced_name[] = "displaced_member";
 constexpr char stopping_text[] = "this node is stopping";
 constexpr char itself_text[] = "it is this node itself";
 constexpr char replaced_text[] = "replaced by a newer link";
+
+std::string text_of(const std::string& unwelcome) {
+  if (unwelcome == banned_name) return "it is banned here";
+  if (unwelcome == revoked_name) return "its membership was revoked";
+  return "another device joined with the same invite";
+}
 
 }  // namespace
 
@@ -16,7 +24,7 @@ std::optional<std::string> PeerTable::reserve(const PeerProof& proof, uint64_t d
   std::lock_guard lock(mutex_);
   if (is_stopped_) return stopping_text;
   if (proof.id == self_) return itself_text;
-  if (banned_.contains(proof.id)) return banned_text;
+  if (const auto name = unwelcome(proof)) return text_of(*name);
   const auto linked = links_.find(proof.id);
   if (linked != links_.end() && linked->second->proof().boot == proof.boot) return "already linked";
   const bool is_dialled = std::any_of(dialling_.begin(), dialling_.end(), [&](const auto& entry) {
@@ -49,7 +57,7 @@ std::optional<std::string> PeerTable::admit_inbound(const std::shared_ptr<PeerLi
     std::lock_guard lock(mutex_);
     if (is_stopped_) return stopping_text;
     if (peer == self_) return itself_text;
-    if (banned_.contains(peer)) return banned_text;
+    if (const auto name = unwelcome(link->proof())) return text_of(*name);
     if (!inbound_.take(peer, std::chrono::steady_clock::now())) return "too many streams at once";
     if (self_ < peer) {
       const bool is_dialled = std::any_of(dialling_.begin(), dialling_.end(),
@@ -78,7 +86,7 @@ std::optional<std::string> PeerTable::admit_dialled(const std::shared_ptr<PeerLi
     std::lock_guard lock(mutex_);
     dialling_.erase(dial);
     if (is_stopped_) return stopping_text;
-    if (banned_.contains(link->proof().id)) return banned_text;
+    if (const auto name = unwelcome(link->proof())) return text_of(*name);
     old = put(link);
   }
   if (old != nullptr) old->stop_stream(replaced_text);
@@ -129,9 +137,29 @@ void PeerTable::ban(const swarm::PeerId& peer) {
   close(peer, "banned");
 }
 
-bool PeerTable::is_banned(const swarm::PeerId& peer) const {
+void PeerTable::set_admissions(std::shared_ptr<const swarm::Admissions> admissions) {
   std::lock_guard lock(mutex_);
-  return banned_.contains(peer);
+  admissions_ = std::move(admissions);
+}
+
+std::optional<std::string> PeerTable::unwelcome(const PeerProof& proof) const {
+  if (banned_.contains(proof.id)) return banned_name;
+  if (admissions_ == nullptr) return std::nullopt;
+  if (admissions_->expelled().contains(proof.id)) return revoked_name;
+  switch (admissions_->standing(proof.membership)) {
+    case swarm::Admissions::Standing::good:
+      return std::nullopt;
+    case swarm::Admissions::Standing::revoked:
+      return revoked_name;
+    case swarm::Admissions::Standing::displaced:
+      return displaced_name;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> PeerTable::why_unwelcome(const PeerProof& proof) const {
+  std::lock_guard lock(mutex_);
+  return unwelcome(proof);
 }
 
 void PeerTable::stop(const std::string& reason) {

@@ -51,13 +51,16 @@ class PeerTable {
   void send(const swarm::PeerId& to, swarm::SharedBytes frame);
   void close(const swarm::PeerId& peer, const std::string& reason);
   void ban(const swarm::PeerId& peer);
-  bool is_banned(const swarm::PeerId& peer) const;
+  void set_admissions(std::shared_ptr<const swarm::Admissions> admissions);
+  // The name that a refusal of this member is counted under; none: it is welcome.
+  std::optional<std::string> why_unwelcome(const PeerProof& proof) const;
   bool is_self(const swarm::PeerId& peer) const { return peer == self_; }
   void stop(const std::string& reason);  // ends every link; the sink is not called after it returns
 
  private:
   using Links = std::map<swarm::PeerId, std::shared_ptr<PeerLink>>;
   std::shared_ptr<PeerLink> find(const swarm::PeerId& peer) const;
+  std::optional<std::string> unwelcome(const PeerProof& proof) const;  // with the lock held
   std::shared_ptr<PeerLink> put(const std::shared_ptr<PeerLink>& link);
 
   const swarm::PeerId self_;
@@ -67,7 +70,8 @@ class PeerTable {
   Links links_;
   std::map<uint64_t, swarm::PeerId> dialling_;  // dials past the certificate check, by their number
   TokenBuckets<swarm::PeerId> inbound_{{.per_s = 1, .burst = 10}};  // streams a member may open
-  std::set<swarm::PeerId> banned_;  // by the owner's word, so a handful
+  std::set<swarm::PeerId> banned_;                       // by the owner's word, so a handful
+  std::shared_ptr<const swarm::Admissions> admissions_;  // null: nobody is revoked yet
   bool is_stopped_ = false;
 };
 

@@ -2,6 +2,8 @@
 //   epoch(one = 1, epoch)       one row; the last boot epoch
 //   member(id, record)          id: 20 bytes; record: a Members message with one record
 //   (swarm/codec.cc) value(key, text)
+//   admission(item)             as in swarm/admissions.cc; a table that older versions do not look
+//   at
 // Nothing here is the only copy of anything that matters: a damaged file is renamed to
 // state.db.damaged-N (the newest two are kept for the curious) and a new one begun.
 #include "node/state_db.h"
@@ -37,6 +39,9 @@ constexpr const char* create_schema =
     "CREATE TABLE value(key TEXT PRIMARY KEY, text BLOB NOT NULL) WITHOUT ROWID;"
     "PRAGMA user_version = 1;"
     "COMMIT;";
+
+constexpr const char* add_tables =
+    "CREATE TABLE IF NOT EXISTS admission(item BLOB PRIMARY KEY) WITHOUT ROWID;";
 
 struct CloseDatabase {
   void operator()(sqlite3* database) const { sqlite3_close(database); }
@@ -202,6 +207,8 @@ Attempt try_open(const std::string& path) {
   } else if (*version != schema_version) {
     attempt.is_damaged = true;  // a database of something else
   }
+  if (!attempt.failure && !attempt.is_damaged && run(raw, add_tables) != SQLITE_OK)
+    attempt.failure = unusable(path, sqlite3_errmsg(raw));
   return attempt;
 }
 
@@ -212,7 +219,7 @@ struct StateDb::Parts {
   mutable std::mutex mutex;  // guards everything below
   Database database;         // declared before the statements: it must be closed after them
   Statement read_epoch, write_epoch, clear_members, add_member, read_members, write_value,
-      read_value;
+      read_value, clear_admissions, add_admission, read_admissions;
   std::optional<std::string> fault;
 
   bool prepare_all() {
@@ -224,12 +231,16 @@ struct StateDb::Parts {
     read_members = prepare(raw, "SELECT record FROM member ORDER BY id");
     write_value = prepare(raw, "INSERT OR REPLACE INTO value(key, text) VALUES(?1, ?2)");
     read_value = prepare(raw, "SELECT text FROM value WHERE key = ?1");
+    clear_admissions = prepare(raw, "DELETE FROM admission");
+    add_admission = prepare(raw, "INSERT OR REPLACE INTO admission(item) VALUES(?1)");
+    read_admissions = prepare(raw, "SELECT item FROM admission");
     return read_epoch && write_epoch && clear_members && add_member && read_members &&
-           write_value && read_value;
+           write_value && read_value && clear_admissions && add_admission && read_admissions;
   }
   void release() {
     read_epoch.reset(), write_epoch.reset(), clear_members.reset(), add_member.reset();
-    read_members.reset(), write_value.reset(), read_value.reset(), database.reset();
+    read_members.reset(), write_value.reset(), read_value.reset(), clear_admissions.reset();
+    add_admission.reset(), read_admissions.reset(), database.reset();
   }
   std::string error() const {
     return "cannot write " + path + ": " + sqlite3_errmsg(database.get());
@@ -321,6 +332,30 @@ std::vector<swarm::MemberRecord> StateDb::members() const {
       records.push_back(std::move(members->records[0]));
   }
   return records;
+}
+
+void StateDb::save_admissions(const std::vector<swarm::Bytes>& items) {
+  assert(items.size() <= admissions_saved_max);
+  std::lock_guard lock(parts_->mutex);
+  bool is_done = run(parts_->database.get(), "BEGIN IMMEDIATE") == SQLITE_OK;
+  if (is_done) is_done = Query(parts_->clear_admissions).step() == SQLITE_DONE;
+  for (size_t i = 0; i < items.size() && is_done; ++i) {
+    Query query(parts_->add_admission);
+    is_done = query.bind(1, swarm::ByteView(items[i])).step() == SQLITE_DONE;
+  }
+  if (is_done) is_done = run(parts_->database.get(), "COMMIT") == SQLITE_OK;
+  if (is_done) return;
+  parts_->fault = parts_->error();
+  run(parts_->database.get(), "ROLLBACK");
+}
+
+std::vector<swarm::Bytes> StateDb::admissions() const {
+  std::lock_guard lock(parts_->mutex);
+  std::vector<swarm::Bytes> items;
+  Query query(parts_->read_admissions);
+  while (items.size() < admissions_saved_max && query.step() == SQLITE_ROW)
+    items.push_back(query.bytes(0));
+  return items;
 }
 
 void StateDb::set(const std::string& key, const std::string& value) {

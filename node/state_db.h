@@ -13,6 +13,7 @@
 namespace starling::node {
 
 inline constexpr size_t members_saved_max = 4096;
+inline constexpr size_t admissions_saved_max = 16384;
 inline constexpr size_t state_key_size_max = 64;           // bytes
 inline constexpr size_t state_value_size_max = 64u << 10;  // bytes
 
@@ -35,6 +36,9 @@ class StateDb {
   // take_fault).
   void save_members(const std::vector<swarm::MemberRecord>& records);
   std::vector<swarm::MemberRecord> members() const;
+  // Who was admitted and who is revoked, items as in swarm/admissions.h; likewise.
+  void save_admissions(const std::vector<swarm::Bytes>& items);
+  std::vector<swarm::Bytes> admissions() const;
   // Requires: within state_key_size_max and state_value_size_max.
   void set(const std::string& key, const std::string& value);
   std::optional<std::string> get(const std::string& key) const;

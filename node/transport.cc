@@ -76,6 +76,9 @@ class GrpcTransport final : public Transport {
     table_->close(peer, reason);
   }
   void ban(const swarm::PeerId& peer) override { table_->ban(peer); }
+  void set_admissions(std::shared_ptr<const swarm::Admissions> admissions) override {
+    table_->set_admissions(std::move(admissions));
+  }
   TransportCounters counters() const override { return terms_.traffic->snapshot(); }
 
   void stop() override {

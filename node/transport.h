@@ -62,6 +62,8 @@ class Transport {
   virtual void close(const swarm::PeerId& peer, const std::string& reason) = 0;
   // Shuts a member out of future handshakes.
   virtual void ban(const swarm::PeerId& peer) = 0;
+  // Who is revoked is asked of this at every handshake from now on.
+  virtual void set_admissions(std::shared_ptr<const swarm::Admissions> admissions) = 0;
   virtual TransportCounters counters() const = 0;
   virtual void stop() = 0;  // closes every link; the sink is not called after it returns
 };

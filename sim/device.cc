@@ -122,8 +122,14 @@ void Device::boot() {
   }
   if (disk_.checkpoint) learner_->restore(*disk_.checkpoint);
   replay_log();
-  swarm::Recovered recovered{
-      .have = learner_->exchange().applied(), .stored = {}, .members = disk_.members};
+  swarm::Recovered recovered{.have = learner_->exchange().applied(),
+                             .stored = {},
+                             .members = disk_.members,
+                             .admissions = {}};
+  if (disk_.admissions != nullptr) {
+    for (const auto& [item_id, item] : disk_.admissions->items())
+      recovered.admissions.push_back(item.bytes);
+  }
   for (const Disk::Entry& entry : disk_.log) {
     if (!recovered.have.contains(entry.key)) continue;
     recovered.stored.push_back({entry.key, {}, entry.norm});
@@ -387,32 +393,34 @@ std::string Device::take_over(const swarm::SnapshotOffer& offer) {
 // ---- Outputs
 
 void Device::perform(const swarm::Output& output) {
-  std::visit(Overloaded{
-                 [&](const swarm::Send& request) { send(request.to, request.message); },
-                 [&](const swarm::SendFrame& request) {
-                   send_delta(request.to, request.key, request.frame, false);
-                 },
-                 [&](const swarm::SendStored& request) {
-                   const auto found = disk_.frames.find(request.key);
-                   if (found != disk_.frames.end())
-                     send_delta(request.to, request.key, found->second, true);
-                 },
-                 [&](const swarm::SendChunk& request) { send_chunk(request); },
-                 [&](const swarm::Open& open) { world->dial(index, open.address, open.expected); },
-                 [&](const swarm::Close& close) { world->cut(index, close.peer, close.reason); },
-                 [&](const swarm::Store& request) { store(request); },
-                 [&](const swarm::Deliver& delivery) { deliver(delivery); },
-                 [&](const swarm::SaveChunk& chunk) { save_chunk(chunk); },
-                 [&](const swarm::InstallSnapshot& ready) {
-                   world->at(world->now + disk_delay, SnapshotReady{index, boots, ready.offer});
-                 },
-                 [&](const swarm::SaveMembers& save) { disk_.members = save.records; },
-                 [&](const swarm::Drop& drop) {
-                   if (drop.penalty > 0) ++world->sometimes["penalties"];
-                 },
-                 [&](const swarm::Notice&) {},
-             },
-             output);
+  std::visit(
+      Overloaded{
+          [&](const swarm::Send& request) { send(request.to, request.message); },
+          [&](const swarm::SendFrame& request) {
+            send_delta(request.to, request.key, request.frame, false);
+          },
+          [&](const swarm::SendStored& request) {
+            const auto found = disk_.frames.find(request.key);
+            if (found != disk_.frames.end())
+              send_delta(request.to, request.key, found->second, true);
+          },
+          [&](const swarm::SendChunk& request) { send_chunk(request); },
+          [&](const swarm::Open& open) { world->dial(index, open.address, open.expected); },
+          [&](const swarm::Close& close) { world->cut(index, close.peer, close.reason); },
+          [&](const swarm::Store& request) { store(request); },
+          [&](const swarm::Deliver& delivery) { deliver(delivery); },
+          [&](const swarm::SaveChunk& chunk) { save_chunk(chunk); },
+          [&](const swarm::InstallSnapshot& ready) {
+            world->at(world->now + disk_delay, SnapshotReady{index, boots, ready.offer});
+          },
+          [&](const swarm::SaveMembers& save) { disk_.members = save.records; },
+          [&](const swarm::AdmissionsChanged& changed) { disk_.admissions = changed.admissions; },
+          [&](const swarm::Drop& drop) {
+            if (drop.penalty > 0) ++world->sometimes["penalties"];
+          },
+          [&](const swarm::Notice&) {},
+      },
+      output);
 }
 
 void Device::send(const swarm::PeerId& to, swarm::Message message) {

@@ -33,6 +33,7 @@ struct Disk {
   std::deque<Entry> log;                                 // in the order they came
   std::map<swarm::DeltaKey, swarm::SharedBytes> frames;  // of the log
   std::vector<swarm::MemberRecord> members;
+  std::shared_ptr<const swarm::Admissions> admissions;  // nobody is revoked here as yet
   std::optional<Learner::Checkpoint> checkpoint;
   std::deque<std::pair<swarm::SnapshotOffer, swarm::Bytes>> snapshots;  // offered; at most three
   std::pair<swarm::Digest, swarm::Bytes> incoming;                      // being fetched

@@ -291,14 +291,26 @@ TEST_CASE("the owner's commands reach the node") {
   CHECK(json_of(starling({"invite", "--valid", "forever", "--json", "--dir", dir})) ==
         Json{{"token", "starling1:token"}, {"expires", nullptr}});
   CHECK(starling({"invite", "--valid", "soon", "--dir", dir}).code == 2);
+  const Ran issuer = starling({"invite", "--may-invite", "5", "--may-delegate", "--dir", dir});
+  CHECK(issuer.out == "starling1:token\n");
+  CHECK(issuer.err.find("can join and invite 5 more until") != std::string::npos);
+  CHECK(starling({"invite", "--may-invite", "257", "--dir", dir}).code == 2);
+  CHECK(starling({"invite", "--may-delegate", "--dir", dir}).code == 2);
   const auto id =
       json_of(starling({"members", "--json", "--dir", dir}))["members"][1]["id"].get<std::string>();
-  CHECK(starling({"revoke", "drossel", "--dir", dir}).out == "shut out " + id + "\n");
+  CHECK(starling({"revoke", "drossel", "--dir", dir}).out == "shut out of the swarm: " + id + "\n");
   CHECK(json_of(starling({"revoke", id.substr(0, 9), "--json", "--dir", dir})) ==
-        Json{{"revoked", id}});
-  CHECK(node.daemon.told() == std::vector<std::string>{"pause", "pause", "resume", "snapshot",
-                                                       "rollback", "leave", "invite 43200",
-                                                       "invite 0", "revoke " + id, "revoke " + id});
+        Json{{"revoked", id}, {"everywhere", true}});
+  node.daemon.foreign_id = id;
+  const Ran local = starling({"revoke", "drossel", "--dir", dir});
+  CHECK(local.out == "shut out of this node: " + id + "\n");
+  CHECK(local.err.find("only the founder") != std::string::npos);
+  CHECK(starling({"revoke", "drossel", "--with-invited", "--dir", dir}).code == 0);
+  CHECK(node.daemon.told() ==
+        std::vector<std::string>{"pause", "pause", "resume", "snapshot", "rollback", "leave",
+                                 "invite 43200", "invite 0", "invite 604800 quota 5 delegate",
+                                 "revoke " + id, "revoke " + id, "revoke " + id,
+                                 "revoke " + id + " and below"});
 }
 
 TEST_CASE("what the node refuses comes out as its sentence and the agreed exit code") {

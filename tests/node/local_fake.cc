@@ -166,10 +166,19 @@ Result<EvaluateOutcome, Failure> FakeDaemon::evaluate(DataKind kind, std::vector
   return outcome;
 }
 
-Result<std::string, Failure> FakeDaemon::create_invite(int64_t valid_for_s) {
-  if (auto done = note("invite " + std::to_string(valid_for_s)); !done)
-    return Unexpected{done.error()};
+Result<std::string, Failure> FakeDaemon::create_invite(const InviteOptions& options) {
+  std::string what = "invite " + std::to_string(options.valid_for_s);
+  if (options.quota > 0) what += " quota " + std::to_string(options.quota);
+  if (options.may_delegate) what += " delegate";
+  if (auto done = note(what); !done) return Unexpected{done.error()};
   return std::string("starling1:token");
+}
+
+// Has the right to shut out all but this one.
+Result<RevokeOutcome, Failure> FakeDaemon::revoke(const RevokeOptions& options) {
+  const std::string what = "revoke " + options.id + (options.is_with_invited ? " and below" : "");
+  if (auto done = note(what); !done) return Unexpected{done.error()};
+  return RevokeOutcome{options.id, options.id != foreign_id};
 }
 
 std::vector<std::string> FakeDaemon::told() const {

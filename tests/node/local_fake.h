@@ -31,8 +31,8 @@ class FakeDaemon final : public Daemon {
   Result<Done, Failure> resume() override { return note("resume"); }
   Result<std::string, Failure> snapshot() override { return path("snapshot"); }
   Result<std::string, Failure> rollback() override { return path("rollback"); }
-  Result<std::string, Failure> create_invite(int64_t valid_for_s) override;
-  Result<Done, Failure> revoke(const std::string& id) override { return note("revoke " + id); }
+  Result<std::string, Failure> create_invite(const InviteOptions& options) override;
+  Result<RevokeOutcome, Failure> revoke(const RevokeOptions& options) override;
   Result<Done, Failure> leave() override { return note("leave"); }
   Result<Done, Failure> set_log_level(const std::string& level) override {
     return note("log " + level);
@@ -46,6 +46,7 @@ class FakeDaemon final : public Daemon {
   std::atomic<bool> is_hung{false};  // status, ask and teach wait for `release`
   std::vector<std::string> pieces = {"XL", "VII", "\n"};
   std::atomic<uint64_t> pieces_given{0};
+  std::string foreign_id;  // of a member that this node may not revoke
   bool is_learned = true;
   void release();
 

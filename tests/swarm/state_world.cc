@@ -71,7 +71,8 @@ void Node::start() {
   }
   recovered.have = applied;
   recovered.members = saved_members;
-  for (const auto& [item_id, item] : admissions->items()) recovered.admissions.push_back(item.bytes);
+  for (const auto& [item_id, item] : admissions->items())
+    recovered.admissions.push_back(item.bytes);
   input(recovered);
   report_base();
   for (const std::string& seed : seeds) input(AddAddress{seed});
@@ -363,6 +364,9 @@ void World::transmit(Node& from, const PeerId& to, Input frame) {
   if (found == links_.end()) return;
   Node* const target = find(to);
   if (is_blocked(from.index, target->index) || rng.unit() < faults.loss) return;
+  const auto* const said = std::get_if<ReceivedMessage>(&frame);
+  const bool is_admission = said != nullptr && std::holds_alternative<AdmissionNews>(said->message);
+  if (is_admission && withholding.contains(from.index)) return;
   const uint64_t generation = found->second.generation;
   const int copies = rng.unit() < faults.duplication ? 2 : 1;
   for (int copy = 0; copy < copies; ++copy) {

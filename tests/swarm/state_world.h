@@ -134,6 +134,7 @@ class World {
   std::map<Digest, std::pair<SnapshotOffer, uint64_t>> snapshots;
   std::vector<std::pair<PeerId, Input>> recorded;  // everything received, when `is_recording`
   bool is_recording = false;
+  std::set<size_t> withholding;  // nodes that pass on nothing about who may be a member
 
   void at(int64_t delay_ms, std::function<void()> action);
   void dial(Node& from, const std::string& address, std::optional<PeerId> expected);
