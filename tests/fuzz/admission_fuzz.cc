@@ -1,8 +1,9 @@
-// First byte 0: a token's text. 1: a membership. 2: the inside of a token, to which version, size,
-// checksum and base58 are added here, because no mutation would ever guess a checksum.
+// First byte 0: a token's text. 1: a membership. 2, 3: the inside of a token of version 1, 2, to
+// which version, size, checksum and base58 are added here, because no mutation would ever guess a
+// checksum. 4: a revocation.
 #include <algorithm>
 
-#include "swarm/admission.h"
+#include "swarm/admissions.h"
 #include "swarm/wire.h"
 
 namespace {
@@ -24,9 +25,9 @@ std::string base58(ByteView bytes) {
   return text;
 }
 
-std::string wrapped(ByteView content) {
+std::string wrapped(uint8_t version, ByteView content) {
   Writer writer;
-  writer.u8(1);
+  writer.u8(version);
   writer.u16(static_cast<uint16_t>(content.size() + 7));
   writer.raw(content);
   const Digest digest = blake2b(writer.bytes());
@@ -56,6 +57,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     assert(std::equal(again.begin(), again.end(), input.begin(), input.end()));
     (void)check(membership.value(), swarm_id_of(membership.value().invite.root));
   }
-  if (bytes[0] == 2) check_token(wrapped(input.first(std::min<size_t>(input.size(), 60000))));
+  if (bytes[0] == 2 || bytes[0] == 3) {
+    const auto version = static_cast<uint8_t>(bytes[0] - 1);
+    check_token(wrapped(version, input.first(std::min<size_t>(input.size(), 60000))));
+  }
+  if (bytes[0] == 4) {
+    const auto revocation = decode_revocation(input);
+    if (!revocation) return 0;
+    const Bytes again = encode(revocation.value());
+    assert(std::equal(again.begin(), again.end(), input.begin(), input.end()));
+    (void)check(revocation.value(), swarm_id_of(revocation->root));
+  }
   return 0;
 }
