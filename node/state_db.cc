@@ -207,7 +207,10 @@ Attempt try_open(const std::string& path) {
   } else if (*version != schema_version) {
     attempt.is_damaged = true;  // a database of something else
   }
-  if (!attempt.failure && !attempt.is_damaged && run(raw, add_tables) != SQLITE_OK)
+  if (attempt.failure || attempt.is_damaged) return attempt;
+  const int added = run(raw, add_tables);
+  attempt.is_damaged = means_damage(added);
+  if (added != SQLITE_OK && !attempt.is_damaged)
     attempt.failure = unusable(path, sqlite3_errmsg(raw));
   return attempt;
 }

@@ -182,10 +182,14 @@ TEST_CASE_FIXTURE(
   CHECK(a.wait_until(patience_s, [&](const json&) { return base(a) == base(b); }));
   CHECK(influence(a) == 0);
   CHECK(influence(b) == 0);
+  // Where carl will look for it again.
+  configure(b.directory(),
+            {{"node.listen", "\"" + b.status()["listen"].get<std::string>() + "\""}});
   b.signal(SIGTERM);
   REQUIRE(b.wait_exit(10) == 0);
   b.start();
   CHECK(is_linked(b));
+  REQUIRE(starling_cli({"pause", "--dir", b.directory()}).exit_code == 0);
   const auto is_refused = [](const json& s) {
     return s["swarm"]["refused_by_reason"].value("handshake_revoked", 0) > 0;
   };
