@@ -169,7 +169,8 @@ TEST_CASE_FIXTURE(
                                   [&](const json& member) { return member["id"] == id; });
     REQUIRE(row != members.end());
     CHECK((*row)["state"] == "revoked");
-    const CliResult watch = starling_cli({"watch", "--dir", node->directory(), "--timeout", "1"});
+    const CliResult watch =
+        starling_cli({"watch", "--dir", node->directory(), "--json", "--timeout", "1"});
     CHECK(watch.out.find("\"event\":\"revoked\"") != std::string::npos);
     CHECK(watch.out.find("\"event\":\"deltas_withdrawn\"") != std::string::npos);
   }
