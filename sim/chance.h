@@ -22,6 +22,7 @@ enum class Purpose : uint64_t {
   learner,
   attack,
   devices,
+  scenario,
 };
 
 inline Rng rng_for(uint64_t seed, Purpose purpose, uint64_t index = 0) {

@@ -1,11 +1,14 @@
 // starling-sim: runs many nodes on one machine. `starling sim ...` is this program with the words
 // after `sim`.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
+#include "sim/fuzz.h"
 #include "sim/local.h"
 #include "sim/simulate.h"
+#include "sim/sweep.h"
 
 namespace starling::sim {
 namespace {
@@ -22,6 +25,8 @@ constexpr const char* examples = R"(Examples:
   starling sim local --chaos              the same while nodes are killed and started again
   starling sim run sim/scenarios/home.yaml --out report     eight devices in virtual time
   starling sim run sim/scenarios/hostile.yaml --seed 7      a fifth of the nodes mean harm
+  starling sim sweep sim/scenarios/storm.yaml --vary network.loss=0,0.02,0.1 --seeds 1..5
+  starling sim fuzz --minutes 30          random scenarios until something goes wrong
 )";
 
 void describe_local(CLI::App& local, LocalOptions& options) {
@@ -70,6 +75,42 @@ void describe_run(CLI::App& run, SimulateOptions& options) {
       ->capture_default_str();
 }
 
+void describe_sweep(CLI::App& sweep, SweepOptions& options) {
+  sweep.add_option("scenario", options.scenario, "The scenario that everything starts from")
+      ->required()
+      ->type_name("SCENARIO.yaml");
+  sweep
+      .add_option("--vary", options.vary,
+                  "A key and its values, such as network.loss=0,0.02,0.1; may be given again: all "
+                  "combinations are run")
+      ->required()
+      ->expected(1)
+      ->take_all()
+      ->type_name("KEY=A,B,C");
+  sweep.add_option("--seeds", options.seeds, "A range 1..5 or a list 1,4,9")->capture_default_str();
+  sweep.add_option("--nodes", options.nodes, "How many nodes, instead of the scenario's number")
+      ->check(CLI::Range(1u, 10000u));
+  sweep.add_option("--threads", options.threads, "Threads; the outcome does not depend on it")
+      ->check(CLI::Range(1u, 256u))
+      ->capture_default_str();
+  sweep.add_option("--out", options.directory, "Folder of sweep.json")->type_name("DIR");
+}
+
+void describe_fuzz(CLI::App& fuzz, FuzzOptions& options) {
+  fuzz.add_option("--seeds", options.seeds, "How many scenarios, at most")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1000000000}))
+      ->capture_default_str();
+  fuzz.add_option("--minutes", options.minutes, "No new scenario after this")
+      ->check(CLI::Range(0.01, 100000.0))
+      ->capture_default_str();
+  fuzz.add_option("--from", options.from, "The first seed")->capture_default_str();
+  fuzz.add_option("--threads", options.threads, "Threads; the outcome does not depend on it")
+      ->check(CLI::Range(1u, 256u))
+      ->capture_default_str();
+  fuzz.add_option("--out", options.directory, "Where the scenario of a failure is written")
+      ->type_name("DIR");
+}
+
 int run_program(int argc, char** argv) {
   CLI::App app("Many real nodes on one machine, and what they know alone and together.",
                "starling-sim");
@@ -83,12 +124,22 @@ int run_program(int argc, char** argv) {
   SimulateOptions simulate_options;
   CLI::App* simulated = app.add_subcommand("run", "Run a scenario in virtual time");
   describe_run(*simulated, simulate_options);
+  SweepOptions sweep_options;
+  CLI::App* swept = app.add_subcommand("sweep", "Run a scenario for several values and seeds");
+  describe_sweep(*swept, sweep_options);
+  FuzzOptions fuzz_options;
+  CLI::App* fuzzed = app.add_subcommand("fuzz", "Run random scenarios until a check fails");
+  describe_fuzz(*fuzzed, fuzz_options);
   if (argc <= 1) {
     std::fprintf(stderr, "%s", app.help().c_str());
     return static_cast<int>(ExitCode::usage);
   }
-  if (const std::string word = argv[1]; word[0] != '-' && word != "local" && word != "run") {
-    std::fprintf(stderr, "starling sim: unknown command \"%s\"; choose local or run\n",
+  const auto all = app.get_subcommands([](const CLI::App*) { return true; });
+  const std::string word = argv[1];
+  const bool is_known = std::any_of(all.begin(), all.end(),
+                                    [&](const CLI::App* each) { return each->get_name() == word; });
+  if (word[0] != '-' && !is_known) {
+    std::fprintf(stderr, "starling sim: unknown command \"%s\"; choose local, run, sweep or fuzz\n",
                  word.c_str());
     return static_cast<int>(ExitCode::usage);
   }
@@ -98,10 +149,10 @@ int run_program(int argc, char** argv) {
     const int code = app.exit(wrong);
     return code == 0 ? 0 : static_cast<int>(ExitCode::usage);
   }
-  if (simulated->parsed()) {
-    Signals signals;
-    return run_simulation(simulate_options, signals);
-  }
+  Signals signals;
+  if (simulated->parsed()) return run_simulation(simulate_options, signals);
+  if (swept->parsed()) return run_sweep(sweep_options, signals);
+  if (fuzzed->parsed()) return run_fuzz(fuzz_options, signals);
   std::error_code error;
   const std::filesystem::path program = std::filesystem::absolute(options.program, error);
   if (error || !std::filesystem::exists(program, error)) {
@@ -112,7 +163,6 @@ int run_program(int argc, char** argv) {
     return static_cast<int>(ExitCode::usage);
   }
   options.program = program.string();
-  Signals signals;
   return run_local(options, signals);
 }
 

@@ -28,6 +28,14 @@ std::string shown(const Outcome& outcome, double value) {
 
 }  // namespace
 
+std::vector<std::string> failed_checks(const Outcome& outcome) {
+  std::vector<std::string> names;
+  for (const auto& [name, found] : outcome.checkers) {
+    if (found.failures > 0) names.push_back(name);
+  }
+  return names;
+}
+
 std::string to_json(const Outcome& outcome) {
   Json results = Json::object();
   for (const Standing& standing : outcome.standings)

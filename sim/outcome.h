@@ -32,6 +32,9 @@ struct Outcome {
   std::map<std::string, Checker::Outcome> checkers;
 };
 
+// Names of the checks that did not hold.
+std::vector<std::string> failed_checks(const Outcome& outcome);
+
 std::string to_json(const Outcome& outcome);
 std::string to_csv(const Outcome& outcome);
 std::string to_html(const Outcome& outcome);

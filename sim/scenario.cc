@@ -255,8 +255,31 @@ std::string read_document(const std::string& path, const YAML::Node& document, S
   return "";
 }
 
-// What two keys say together.
-std::string check_together(const Scenario& scenario) {
+std::string in_quotes(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' || c == '\\' ? std::string{'\\', c} : std::string{c};
+  return out + "\"";
+}
+
+std::string value_text(const Key& key, Scenario& scenario) {
+  if (const auto* list = std::get_if<FieldOf<std::vector<std::string>>>(&key.field)) {
+    std::string text;
+    for (const std::string& word : (*list)(scenario))
+      text += (text.empty() ? "" : ", ") + in_quotes(word);
+    return "[" + text + "]";
+  }
+  if (const auto* word = std::get_if<FieldOf<std::string>>(&key.field))
+    return in_quotes((*word)(scenario));
+  if (const auto* flag = std::get_if<FieldOf<bool>>(&key.field))
+    return (*flag)(scenario) ? "true" : "false";
+  if (const auto* count = std::get_if<FieldOf<uint32_t>>(&key.field))
+    return std::to_string((*count)(scenario));
+  return plain(std::get<FieldOf<double>>(key.field)(scenario));
+}
+
+}  // namespace
+
+std::string contradiction(const Scenario& scenario) {
   const auto& faults = scenario.faults;
   const bool has_partition = faults.partition_share > 0;
   const bool has_faults = has_partition || faults.crash_per_hour > 0 || faults.pause_per_hour > 0 ||
@@ -278,7 +301,40 @@ std::string check_together(const Scenario& scenario) {
   return "";
 }
 
-}  // namespace
+std::string to_yaml(const Scenario& scenario) {
+  Scenario given = scenario, usual;
+  std::string yaml;
+  std::string_view section;
+  for (const Key& key : scenario_keys()) {
+    const std::string value = value_text(key, given);
+    if (value == value_text(key, usual)) continue;
+    if (section != key.section) yaml += std::string(key.section) + ":\n";
+    section = key.section;
+    yaml += "  " + std::string(key.name) + ": " + value + "\n";
+  }
+  return yaml;
+}
+
+std::string set_key(Scenario& scenario, std::string_view key, const std::string& text) {
+  const size_t dot = std::min(key.find('.'), key.size());
+  const std::string_view section = key.substr(0, dot),
+                         name = key.substr(std::min(dot + 1, key.size()));
+  const auto known =
+      std::find_if(scenario_keys().begin(), scenario_keys().end(),
+                   [&](const Key& each) { return each.section == section && each.name == name; });
+  const std::string start = std::string(key.substr(0, 64)) + ": ";
+  if (known == scenario_keys().end()) {
+    const Words all = sections();
+    const bool has_section = std::find(all.begin(), all.end(), section) != all.end();
+    return start + "unknown key; did you mean " +
+           likely_key(has_section ? section : nearest(section, all), name) + "?";
+  }
+  YAML::Node node(text);
+  const bool is_list = std::holds_alternative<FieldOf<std::vector<std::string>>>(known->field);
+  if (is_list) node = YAML::Node(std::vector<std::string>{text});
+  const std::string problem = set_value(*known, node, scenario);
+  return problem.empty() ? "" : start + problem;
+}
 
 Result<Scenario, ScenarioError> parse_scenario(const std::string& yaml,
                                                const std::string& path_shown) {
@@ -292,7 +348,7 @@ Result<Scenario, ScenarioError> parse_scenario(const std::string& yaml,
               ": is not YAML: " + wrong.msg.substr(0, 200);
   }
   if (problem.empty()) {
-    problem = check_together(scenario);
+    problem = contradiction(scenario);
     if (!problem.empty()) problem = path_shown + ": " + problem;
   }
   if (!problem.empty()) return Unexpected{ScenarioError{problem}};

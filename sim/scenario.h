@@ -88,5 +88,11 @@ struct ScenarioError {
 Result<Scenario, ScenarioError> load_scenario(const std::string& path);
 Result<Scenario, ScenarioError> parse_scenario(const std::string& yaml,
                                                const std::string& path_shown);
+// The keys that differ from the defaults, as a file that parse_scenario reads back to the same.
+std::string to_yaml(const Scenario& scenario);
+// Sets "section.name" to the value that `text` would be in a file. "" or what is wrong with it.
+std::string set_key(Scenario& scenario, std::string_view key, const std::string& text);
+// What keys say together that cannot be; "" when nothing is wrong.
+std::string contradiction(const Scenario& scenario);
 
 }  // namespace starling::sim

@@ -1,7 +1,5 @@
 #include "sim/simulate.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -11,9 +9,6 @@
 
 namespace starling::sim {
 namespace {
-
-constexpr std::chrono::milliseconds bar_interval{200};     // on a terminal
-constexpr std::chrono::milliseconds line_interval{10000};  // elsewhere
 
 int fail(ExitCode code, const std::string& message) {
   std::fprintf(stderr, "starling sim: %s\n", message.c_str());
@@ -31,44 +26,6 @@ uint64_t memory_available() {
   return 0;
 }
 
-// Progress on standard error, and the end by signal.
-class Watch {
- public:
-  explicit Watch(Signals& signals) : signals_(signals), begun_(Clock::now()), part_begun_(begun_) {}
-
-  void begin(const std::string& part) {
-    part_ = part;
-    part_begun_ = Clock::now();
-  }
-  // False: stop.
-  bool show(double done, double virtual_seconds) {
-    signals_.collect();
-    const Clock::time_point now = Clock::now();
-    const auto interval = is_terminal_ ? bar_interval : line_interval;
-    if (now - shown_ >= interval) {
-      shown_ = now;
-      const double wall = std::chrono::duration<double>(now - part_begun_).count();
-      std::string line = part_ + " " + fixed(100 * done, 0) + " %";
-      if (virtual_seconds >= 0)
-        line += ", virtual time " + fixed(virtual_seconds, 0) + " s, " +
-                fixed(wall > 0 ? virtual_seconds / wall : 0, 1) + "x real time";
-      if (done > 0.01) line += ", about " + fixed(wall * (1 - done) / done, 0) + " s left";
-      std::fprintf(stderr, is_terminal_ ? "\r\033[K%s" : "%s\n", line.c_str());
-    }
-    return signals_.stop_signal() == 0;
-  }
-  void settle() {
-    if (is_terminal_) std::fprintf(stderr, "\r\033[K");
-  }
-  double seconds() const { return std::chrono::duration<double>(Clock::now() - begun_).count(); }
-
- private:
-  Signals& signals_;
-  Clock::time_point begun_, part_begun_, shown_{};
-  std::string part_;
-  bool is_terminal_ = isatty(STDERR_FILENO) != 0;
-};
-
 Standing standing_of(World& world, const Lessons& lessons) {
   Standing standing{.name = "swarm", .matrix = {}, .points = {}};
   for (const auto& device : world.devices) {
@@ -81,10 +38,10 @@ Standing standing_of(World& world, const Lessons& lessons) {
   return standing;
 }
 
-Outcome outcome_of(World& world, const Lessons& lessons, const SimulateOptions& options) {
+Outcome outcome_of(World& world, const Lessons& lessons, uint64_t seed) {
   Outcome outcome;
   outcome.scenario = world.scenario->name;
-  outcome.seed = options.seed;
+  outcome.seed = seed;
   outcome.nodes = world.scenario->run.nodes;
   outcome.trace = world.trace();
   outcome.virtual_seconds = static_cast<double>(world.now) / 1e6;
@@ -110,7 +67,7 @@ Outcome outcome_of(World& world, const Lessons& lessons, const SimulateOptions& 
   return outcome;
 }
 
-void run_baselines(const Course& course, const Lessons& lessons, const SimulateOptions& options,
+void run_baselines(const Course& course, const Lessons& lessons, const RunOptions& options,
                    Watch& watch, Outcome& outcome) {
   for (const std::string& name : course.learn.baselines) {
     watch.begin(name);
@@ -124,25 +81,6 @@ void run_baselines(const Course& course, const Lessons& lessons, const SimulateO
       return;
     }
   }
-}
-
-Outcome simulate(const Scenario& scenario, const Course& course, const Lessons& lessons,
-                 const SimulateOptions& options, Watch& watch) {
-  auto world = std::make_unique<World>(
-      scenario, course, lessons, WorldOptions{.seed = options.seed, .threads = options.threads});
-  watch.begin("swarm");
-  const bool is_whole = world->run(
-      [&] { return watch.show(world->progress(), static_cast<double>(world->now) / 1e6); });
-  Outcome outcome = outcome_of(*world, lessons, options);
-  outcome.is_complete = is_whole;
-  if (course.shape) outcome.standings.push_back(standing_of(*world, lessons));
-  if (course.shape) outcome.standings.back().is_complete = is_whole;
-  world.reset();  // the baselines need its memory
-  if (is_whole && course.shape) run_baselines(course, lessons, options, watch, outcome);
-  for (const Standing& standing : outcome.standings)
-    outcome.qualities[standing.name] = quality(standing.matrix, lessons, outcome.is_hostile);
-  outcome.wall_seconds = watch.seconds();
-  return outcome;
 }
 
 }  // namespace
@@ -165,29 +103,53 @@ uint64_t memory_estimate(const Scenario& scenario, uint32_t threads) {
   return nodes * node + (64u << 20);
 }
 
+std::optional<Failure> lack_of_memory(const Scenario& scenario, uint32_t threads) {
+  const uint64_t needed = memory_estimate(scenario, threads), available = memory_available();
+  if (available == 0 || needed <= available) return std::nullopt;
+  return Failure{ExitCode::too_little_memory,
+                 "this needs about " + std::to_string(needed >> 20) + " MiB and the machine has " +
+                     std::to_string(available >> 20) +
+                     "; fewer --nodes or a smaller learn.model need less"};
+}
+
+Outcome simulate(const Scenario& scenario, const Lessons& lessons, const RunOptions& options,
+                 Watch& watch) {
+  const Course course = make_course(scenario);
+  watch.restart();
+  auto world = std::make_unique<World>(
+      scenario, course, lessons, WorldOptions{.seed = options.seed, .threads = options.threads});
+  watch.begin("swarm");
+  const bool is_whole = world->run(
+      [&] { return watch.show(world->progress(), static_cast<double>(world->now) / 1e6); });
+  Outcome outcome = outcome_of(*world, lessons, options.seed);
+  outcome.is_complete = is_whole;
+  if (course.shape) outcome.standings.push_back(standing_of(*world, lessons));
+  if (course.shape) outcome.standings.back().is_complete = is_whole;
+  world.reset();  // the baselines need its memory
+  if (is_whole && course.shape) run_baselines(course, lessons, options, watch, outcome);
+  for (const Standing& standing : outcome.standings)
+    outcome.qualities[standing.name] = quality(standing.matrix, lessons, outcome.is_hostile);
+  outcome.wall_seconds = watch.seconds();
+  return outcome;
+}
+
 int run_simulation(const SimulateOptions& options, Signals& signals) {
   auto scenario = load_scenario(options.scenario);
   if (!scenario) return fail(ExitCode::config, scenario.error().message);
   if (options.nodes > 0) scenario->run.nodes = options.nodes;
   std::printf("seed %llu\n", static_cast<unsigned long long>(options.seed));
-  const uint64_t needed = memory_estimate(*scenario, options.threads);
-  const uint64_t available = memory_available();
   std::printf("%s: %u nodes, %s, %u threads, about %llu MiB of memory\n", scenario->name.c_str(),
               scenario->run.nodes, scenario->learn.kind.c_str(), options.threads,
-              static_cast<unsigned long long>(needed >> 20));
-  if (available > 0 && needed > available) {
-    return fail(ExitCode::too_little_memory,
-                "this needs about " + std::to_string(needed >> 20) + " MiB and the machine has " +
-                    std::to_string(available >> 20) +
-                    "; fewer --nodes or a smaller learn.model need less");
-  }
+              static_cast<unsigned long long>(memory_estimate(*scenario, options.threads) >> 20));
+  if (const auto lack = lack_of_memory(*scenario, options.threads))
+    return fail(lack->code, lack->message);
   auto lessons = deal_lessons(*scenario, options.seed);
   if (!lessons) return fail(lessons.error().code, lessons.error().message);
   if (!lessons->tasks.empty()) std::printf("%s", partition_table(*lessons).c_str());
   std::fflush(stdout);
-  const Course course = make_course(*scenario);
   Watch watch(signals);
-  const Outcome outcome = simulate(*scenario, course, *lessons, options, watch);
+  const Outcome outcome =
+      simulate(*scenario, *lessons, {.seed = options.seed, .threads = options.threads}, watch);
   watch.settle();
   std::printf("%s", to_text(outcome).c_str());
   int code = 0;
@@ -199,9 +161,7 @@ int run_simulation(const SimulateOptions& options, Signals& signals) {
   std::printf("trace %s\n", outcome.trace.c_str());
   if (code != 0) return code;
   if (signals.stop_signal() != 0) return 128 + signals.stop_signal();
-  const bool is_good = outcome.is_complete &&
-                       std::all_of(outcome.checkers.begin(), outcome.checkers.end(),
-                                   [](const auto& each) { return each.second.failures == 0; });
+  const bool is_good = outcome.is_complete && failed_checks(outcome).empty();
   return static_cast<int>(is_good ? ExitCode::ok : ExitCode::failed);
 }
 

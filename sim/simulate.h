@@ -1,10 +1,14 @@
 #pragma once
 // `starling sim run`: a scenario from file to report.
+#include <optional>
 #include <string>
 
 #include "sim/launcher.h"
+#include "sim/lessons.h"
+#include "sim/outcome.h"
 #include "sim/plan.h"
 #include "sim/scenario.h"
+#include "sim/watch.h"
 
 namespace starling::sim {
 
@@ -18,6 +22,17 @@ struct SimulateOptions {
 
 // Bytes that a run of this scenario will take at most, roughly: what is checked before it starts.
 uint64_t memory_estimate(const Scenario& scenario, uint32_t threads);
+// Where the machine has less than that.
+std::optional<Failure> lack_of_memory(const Scenario& scenario, uint32_t threads);
+
+struct RunOptions {
+  uint64_t seed = 1;
+  uint32_t threads = 1;
+};
+// One run with its baselines; shorter when `watch` is stopped. `lessons` are the scenario's, dealt
+// with the same seed.
+Outcome simulate(const Scenario& scenario, const Lessons& lessons, const RunOptions& options,
+                 Watch& watch);
 
 // The exit code: 0 when the run came to its end and every check held, 1 otherwise, 65 for a text
 // that cannot be used, 71 for too little memory, 73 for a folder that cannot be written, 78 for a

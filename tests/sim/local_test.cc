@@ -221,7 +221,8 @@ TEST_CASE("what cannot be run is refused with the exit code of its kind") {
   CHECK(code({"--text", folder.write("empty.txt", "")}) == 65);
   const Output unknown = run({STARLING_SIM_PROGRAM, "locl"}, seconds(10), signals);
   CHECK(unknown.exit.code == 2);
-  CHECK(unknown.errors == "starling sim: unknown command \"locl\"; choose local or run\n");
+  CHECK(unknown.errors ==
+        "starling sim: unknown command \"locl\"; choose local, run, sweep or fuzz\n");
   folder.write("file", "");
   const std::vector<std::string> blocked{STARLING_SIM_PROGRAM, "local",      "--out",
                                          folder / "file/out",  "--starling", FAKE_STARLING_PROGRAM};

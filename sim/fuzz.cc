@@ -1,0 +1,188 @@
+#include "sim/fuzz.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+#include "sim/chance.h"
+#include "sim/report.h"
+#include "sim/simulate.h"
+
+namespace starling::sim {
+namespace {
+
+constexpr size_t shrink_tries_max = 60;
+
+struct Range {
+  const char* key;
+  double least, most;
+  bool is_whole = false;
+};
+constexpr Range sizes[] = {
+    {"run.nodes", 3, 10, true},        {"learn.steps", 60, 240, true},
+    {"network.latency_ms", 1, 300},    {"network.jitter_ms", 0, 200},
+    {"learn.budget_fraction", .05, 1}, {"network.heartbeat_ms", 500, 5000, true},
+};
+// Each of these is there with an even chance.
+constexpr Range troubles[] = {
+    {"devices.slow_share", 0, .5},     {"network.loss", 0, .05},
+    {"network.drop", 0, .1},           {"network.duplicate", 0, .1},
+    {"network.reorder", 0, .1},        {"network.up_kib_s", 20, 400},
+    {"network.nat_share", 0, .5},      {"faults.crash_per_hour", 5, 60},
+    {"faults.disk_loss_share", 0, .5}, {"faults.pause_per_hour", 5, 60},
+    {"faults.clog_per_hour", 5, 120},  {"faults.partition_share", .1, .6},
+    {"faults.away_share", .1, .6},     {"run.log_deltas_max", 20, 200, true},
+};
+constexpr std::array attacks = {"replay", "selective_drop", "announce", "sign_flip", "scale"};
+
+void set(Scenario& scenario, const char* key, double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", value);
+  [[maybe_unused]] const std::string problem = set_key(scenario, key, text);
+  assert(problem.empty());
+}
+
+double draw(const Range& range, Rng& rng) {
+  const double value = range.least + (range.most - range.least) * rng.unit();
+  return range.is_whole ? std::round(value) : value;
+}
+
+// What went wrong, in words; "" when every check held. That a random run meets each of its faults
+// is not asked.
+std::string failure_of(const Outcome& outcome) {
+  for (const auto& [name, found] : outcome.checkers) {
+    if (found.failures > 0 && name != "every_fault_happened") return name + ": " + found.first;
+  }
+  return "";
+}
+
+Outcome run_once(const Scenario& scenario, uint64_t seed, uint32_t threads, Watch& watch) {
+  return simulate(scenario, {}, {.seed = seed, .threads = threads}, watch);
+}
+
+// Shrinks, writes and tells.
+int report(const Scenario& scenario, uint64_t seed, const std::string& failure,
+           const FuzzOptions& options, Watch& watch) {
+  watch.settle();
+  std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed), failure.c_str());
+  std::fflush(stdout);
+  watch.set_prefix("shrinking: ");
+  const Scenario small = shrink(scenario, shrink_tries_max, [&](const Scenario& each) {
+    if (watch.is_stopped()) return false;
+    return !failure_of(run_once(each, seed, options.threads, watch)).empty();
+  });
+  watch.settle();
+  const std::string path = options.directory + "/fuzz-" + std::to_string(seed) + ".yaml";
+  std::error_code error;
+  std::filesystem::create_directories(options.directory, error);
+  const auto written = write_whole(path, to_yaml(small));
+  if (!written) {
+    std::fprintf(stderr, "starling sim: %s\n", written.error().message.c_str());
+    return static_cast<int>(written.error().code);
+  }
+  std::printf("again: starling sim run %s --seed %llu\n%s", path.c_str(),
+              static_cast<unsigned long long>(seed), to_yaml(small).c_str());
+  return static_cast<int>(ExitCode::failed);
+}
+
+}  // namespace
+
+Scenario random_scenario(uint64_t seed) {
+  Rng rng = rng_for(seed, Purpose::scenario);
+  Scenario scenario;
+  scenario.name = "fuzz";
+  scenario.learn.kind = "synthetic";
+  scenario.learn.step_ms = 1000;
+  scenario.run.settle_s = 240;
+  scenario.run.checkpoint_s = 20;
+  for (const Range& range : sizes) set(scenario, range.key, draw(range, rng));
+  for (const Range& range : troubles) {
+    const double value = draw(range, rng);
+    if (rng.unit() < 0.5) set(scenario, range.key, value);
+  }
+  if (rng.unit() < 0.3) {
+    scenario.hostile.attack = attacks[rng.below(attacks.size())];
+    scenario.hostile.share = 0.1 + 0.2 * rng.unit();
+  }
+  auto& faults = scenario.faults;
+  faults.until_s = scenario.learn.steps * (0.6 + 0.4 * rng.unit());
+  faults.partition_from_s = faults.until_s * 0.3 * rng.unit();
+  faults.partition_to_s = faults.partition_from_s + faults.until_s * (0.1 + 0.5 * rng.unit());
+  faults.one_way = rng.unit() < 0.3;
+  faults.session_s = 20 + 100 * rng.unit();
+  faults.absence_s = 10 + 60 * rng.unit();
+  return scenario;
+}
+
+std::vector<Scenario> simpler(const Scenario& scenario) {
+  std::vector<Scenario> list;
+  const std::string given = to_yaml(scenario);
+  const auto add = [&](Scenario each) {
+    if (to_yaml(each) != given && contradiction(each).empty()) list.push_back(std::move(each));
+  };
+  Scenario each = scenario;
+  if (each.hostile.share > 0) each.hostile = {};
+  add(each);
+  each = scenario;
+  each.run.nodes = std::max(2u, each.run.nodes / 2);
+  add(each);
+  each = scenario;
+  if (each.learn.steps >= 20) {
+    each.learn.steps /= 2;
+    for (double* second :
+         {&each.faults.until_s, &each.faults.partition_from_s, &each.faults.partition_to_s})
+      *second /= 2;
+  }
+  add(each);
+  for (const Range& range : troubles) {
+    each = scenario;
+    set(each, range.key, 0);
+    add(each);
+  }
+  each = scenario;
+  each.run.nodes = std::max(2u, each.run.nodes - 1);
+  add(each);
+  return list;
+}
+
+Scenario shrink(Scenario scenario, size_t tries_max,
+                const std::function<bool(const Scenario&)>& fails) {
+  for (bool is_smaller = true; is_smaller;) {
+    is_smaller = false;
+    for (const Scenario& each : simpler(scenario)) {
+      if (tries_max-- == 0) return scenario;
+      if (!fails(each)) continue;
+      scenario = each;
+      is_smaller = true;
+      break;
+    }
+  }
+  return scenario;
+}
+
+int run_fuzz(const FuzzOptions& options, Signals& signals) {
+  Watch watch(signals);
+  const Clock::time_point begun = Clock::now();
+  uint64_t done = 0;
+  for (; done < options.seeds; ++done) {
+    const double minutes =
+        std::chrono::duration<double, std::ratio<60>>(Clock::now() - begun).count();
+    if (minutes >= options.minutes) break;
+    const uint64_t seed = options.from + done;
+    watch.set_prefix("seed " + std::to_string(seed) + ": ");
+    const Scenario scenario = random_scenario(seed);
+    const Outcome outcome = run_once(scenario, seed, options.threads, watch);
+    if (signals.stop_signal() != 0) break;
+    if (const std::string failure = failure_of(outcome); !failure.empty())
+      return report(scenario, seed, failure, options, watch);
+  }
+  watch.settle();
+  std::printf("%llu random scenarios, seeds from %llu: every check held\n",
+              static_cast<unsigned long long>(done), static_cast<unsigned long long>(options.from));
+  return signals.stop_signal() != 0 ? 128 + signals.stop_signal() : static_cast<int>(ExitCode::ok);
+}
+
+}  // namespace starling::sim

@@ -1,0 +1,57 @@
+#include "sim/watch.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "sim/drawing.h"
+
+namespace starling::sim {
+namespace {
+
+constexpr std::chrono::milliseconds bar_interval{200};     // on a terminal
+constexpr std::chrono::milliseconds line_interval{10000};  // elsewhere
+
+}  // namespace
+
+Watch::Watch(Signals& signals)
+    : signals_(&signals),
+      begun_(Clock::now()),
+      part_begun_(begun_),
+      is_terminal_(isatty(STDERR_FILENO) != 0) {}
+
+void Watch::begin(const std::string& part) {
+  part_ = part;
+  part_begun_ = Clock::now();
+}
+
+bool Watch::show(double done, double virtual_seconds) {
+  const Clock::time_point now = Clock::now();
+  const auto interval = is_terminal_ ? bar_interval : line_interval;
+  if (now - shown_ >= interval) {
+    shown_ = now;
+    const double wall = std::chrono::duration<double>(now - part_begun_).count();
+    std::string line = prefix_ + part_ + " " + fixed(100 * done, 0) + " %";
+    if (virtual_seconds >= 0)
+      line += ", virtual time " + fixed(virtual_seconds, 0) + " s, " +
+              fixed(wall > 0 ? virtual_seconds / wall : 0, 1) + "x real time";
+    if (done > 0.01) line += ", about " + fixed(wall * (1 - done) / done, 0) + " s left";
+    std::fprintf(stderr, is_terminal_ ? "\r\033[K%s" : "%s\n", line.c_str());
+  }
+  return !is_stopped();
+}
+
+void Watch::settle() {
+  if (is_terminal_) std::fprintf(stderr, "\r\033[K");
+}
+
+bool Watch::is_stopped() {
+  signals_->collect();
+  return signals_->stop_signal() != 0;
+}
+
+double Watch::seconds() const {
+  return std::chrono::duration<double>(Clock::now() - begun_).count();
+}
+
+}  // namespace starling::sim
