@@ -145,6 +145,7 @@ TEST_CASE_FIXTURE(
   join(folder / "c", "carl", a);
   RealNode c{folder / "c"};
   c.start();
+  REQUIRE(is_linked(c));
   learn(c, sentences(800, 1200));
   const auto influence = [&](const RealNode& node) {
     const json rows =
