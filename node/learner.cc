@@ -96,6 +96,8 @@ void Learner::run(const std::stop_token& stop) {
       continue;
     }
     if (!reason.empty()) {
+      // A short text ends between two exchanges; what it taught is for the others too.
+      if (state == "serving" && steps_since_exchange_ > 0 && !personal_since_) exchange();
       if (state != "waiting-for-peers") wiring_.mind->rest();
       set_state(state, reason,
                 state == "idle" ? "starling learn FILE gives it something to learn" : "");
