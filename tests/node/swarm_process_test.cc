@@ -140,6 +140,69 @@ TEST_CASE_FIXTURE(
   CHECK(come_together(patience_s));
 }
 
+TEST_CASE_FIXTURE(
+    Pair, "who is revoked is cut and forgotten by everyone, and refused after a restart too") {
+  join(folder / "c", "carl", a);
+  RealNode c{folder / "c"};
+  c.start();
+  REQUIRE(c.wait_until(patience_s, [](const json& s) { return s["swarm"]["neighbours"] == 2; }));
+  learn(c, sentences(800, 1200));
+  const auto influence = [&](const RealNode& node) {
+    const json rows =
+        json::parse(starling_cli({"why", "--dir", node.directory(), "--json"}).out)["provenance"];
+    return std::count_if(rows.begin(), rows.end(),
+                         [](const json& row) { return row["name"] == "carl"; });
+  };
+  for (const RealNode* node : {&a, &b})
+    REQUIRE(node->wait_until(patience_s, [&](const json&) { return influence(*node) > 0; }));
+  const std::string id = c.status()["id"];
+  const CliResult revoked = starling_cli({"revoke", "--dir", a.directory(), "--json", "carl"});
+  INFO(revoked.out, revoked.err);
+  REQUIRE(revoked.exit_code == 0);
+  CHECK(json::parse(revoked.out) == json{{"revoked", id}, {"everywhere", true}});
+  CHECK(is_linked(a));
+  CHECK(is_linked(b));
+  CHECK(c.wait_until(patience_s, [](const json& s) { return s["swarm"]["neighbours"] == 0; }));
+  for (const RealNode* node : {&a, &b}) {
+    const json members =
+        json::parse(starling_cli({"members", "--dir", node->directory(), "--json"}).out)["members"];
+    const auto row = std::find_if(members.begin(), members.end(),
+                                  [&](const json& member) { return member["id"] == id; });
+    REQUIRE(row != members.end());
+    CHECK((*row)["state"] == "revoked");
+    const CliResult watch =
+        starling_cli({"watch", "--dir", node->directory(), "--json", "--timeout", "1"});
+    CHECK(watch.out.find("\"event\":\"revoked\"") != std::string::npos);
+    CHECK(watch.out.find("\"event\":\"deltas_withdrawn\"") != std::string::npos);
+  }
+  for (const RealNode* node : {&a, &b})
+    REQUIRE(starling_cli({"pause", "--dir", node->directory()}).exit_code == 0);
+  const auto base = [](const RealNode& node) {
+    const json status = node.status();
+    return status.is_object() ? status["swarm"]["base_hash"] : json();
+  };
+  CHECK(a.wait_until(patience_s, [&](const json&) { return base(a) == base(b); }));
+  CHECK(influence(a) == 0);
+  CHECK(influence(b) == 0);
+  // Where carl will look for it again.
+  configure(b.directory(),
+            {{"node.listen", "\"" + b.status()["listen"].get<std::string>() + "\""}});
+  b.signal(SIGTERM);
+  REQUIRE(b.wait_exit(10) == 0);
+  b.start();
+  CHECK(is_linked(b));
+  REQUIRE(starling_cli({"pause", "--dir", b.directory()}).exit_code == 0);
+  const auto is_refused = [](const json& s) {
+    return s["swarm"]["refused_by_reason"].value("handshake_revoked", 0) > 0;
+  };
+  CHECK(b.wait_until(patience_s, is_refused));  // it goes on dialling
+  CHECK(c.status()["swarm"]["neighbours"] == 0);
+  CHECK(b.wait_until(patience_s, [&](const json&) { return base(a) == base(b); }));
+  const CliResult foreign = starling_cli({"revoke", "--dir", c.directory(), "--json", "ben"});
+  INFO(foreign.out, foreign.err);
+  CHECK(json::parse(foreign.out)["everywhere"] == false);  // carl is neither founder nor issuer
+}
+
 TEST_CASE_FIXTURE(Pair, "a damaged checkpoint is refused and the one before is used") {
   REQUIRE(starling_cli({"snapshot", "--dir", b.directory()}).exit_code == 0);
   b.signal(SIGTERM);
