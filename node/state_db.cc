@@ -1,9 +1,8 @@
 // state.db (SQLite 3, WAL), schema 1:
 //   epoch(one = 1, epoch)       one row; the last boot epoch
-//   member(id, record)          id: 20 bytes; record: a Members message with one record
-//   (swarm/codec.cc) value(key, text)
-//   admission(item)             as in swarm/admissions.cc; a table that older versions do not look
-//   at
+//   member(id, record)          id: 20 bytes; record: a Members message with one (swarm/codec.cc)
+//   value(key, text)
+//   admission(item)             as in swarm/admissions.cc; older versions do not look at the table
 // Nothing here is the only copy of anything that matters: a damaged file is renamed to
 // state.db.damaged-N (the newest two are kept for the curious) and a new one begun.
 #include "node/state_db.h"
@@ -16,6 +15,7 @@
 #include <cassert>
 #include <cerrno>
 #include <cstdio>
+#include <functional>
 #include <mutex>
 #include <utility>
 
@@ -245,6 +245,17 @@ struct StateDb::Parts {
     read_members.reset(), write_value.reset(), read_value.reset(), clear_admissions.reset();
     add_admission.reset(), read_admissions.reset(), database.reset();
   }
+  // All or nothing, or the fault is kept: the table emptied by `clear`, then add(0) to
+  // add(count-1), each of which says whether it succeeded.
+  void replace(const Statement& clear, size_t count, const std::function<bool(size_t)>& add) {
+    bool is_done = run(database.get(), "BEGIN IMMEDIATE") == SQLITE_OK;
+    if (is_done) is_done = Query(clear).step() == SQLITE_DONE;
+    for (size_t i = 0; i < count && is_done; ++i) is_done = add(i);
+    if (is_done) is_done = run(database.get(), "COMMIT") == SQLITE_OK;
+    if (is_done) return;
+    fault = error();
+    run(database.get(), "ROLLBACK");
+  }
   std::string error() const {
     return "cannot write " + path + ": " + sqlite3_errmsg(database.get());
   }
@@ -309,18 +320,12 @@ Result<uint64_t, std::string> StateDb::next_epoch(uint64_t at_least) {
 void StateDb::save_members(const std::vector<swarm::MemberRecord>& records) {
   assert(records.size() <= members_saved_max);
   std::lock_guard lock(parts_->mutex);
-  bool is_done = run(parts_->database.get(), "BEGIN IMMEDIATE") == SQLITE_OK;
-  if (is_done) is_done = Query(parts_->clear_members).step() == SQLITE_DONE;
-  for (size_t i = 0; i < records.size() && is_done; ++i) {
+  parts_->replace(parts_->clear_members, records.size(), [&](size_t i) {
     const swarm::PeerId id = swarm::peer_id_of(records[i].membership.identity);
     const swarm::Bytes record = swarm::encode_message(swarm::Members{{records[i]}});
     Query query(parts_->add_member);
-    is_done = query.bind(1, swarm::ByteView(id.bytes)).bind(2, record).step() == SQLITE_DONE;
-  }
-  if (is_done) is_done = run(parts_->database.get(), "COMMIT") == SQLITE_OK;
-  if (is_done) return;
-  parts_->fault = parts_->error();
-  run(parts_->database.get(), "ROLLBACK");
+    return query.bind(1, swarm::ByteView(id.bytes)).bind(2, record).step() == SQLITE_DONE;
+  });
 }
 
 std::vector<swarm::MemberRecord> StateDb::members() const {
@@ -340,16 +345,10 @@ std::vector<swarm::MemberRecord> StateDb::members() const {
 void StateDb::save_admissions(const std::vector<swarm::Bytes>& items) {
   assert(items.size() <= admissions_saved_max);
   std::lock_guard lock(parts_->mutex);
-  bool is_done = run(parts_->database.get(), "BEGIN IMMEDIATE") == SQLITE_OK;
-  if (is_done) is_done = Query(parts_->clear_admissions).step() == SQLITE_DONE;
-  for (size_t i = 0; i < items.size() && is_done; ++i) {
+  parts_->replace(parts_->clear_admissions, items.size(), [&](size_t i) {
     Query query(parts_->add_admission);
-    is_done = query.bind(1, swarm::ByteView(items[i])).step() == SQLITE_DONE;
-  }
-  if (is_done) is_done = run(parts_->database.get(), "COMMIT") == SQLITE_OK;
-  if (is_done) return;
-  parts_->fault = parts_->error();
-  run(parts_->database.get(), "ROLLBACK");
+    return query.bind(1, swarm::ByteView(items[i])).step() == SQLITE_DONE;
+  });
 }
 
 std::vector<swarm::Bytes> StateDb::admissions() const {

@@ -117,6 +117,25 @@ TEST_CASE_FIXTURE(
   CHECK(b.wait_exit(10) == 0);
 }
 
+TEST_CASE("what a short text taught reaches the others, although it ends between two exchanges") {
+  Folder folder;
+  RealNode a{folder / "a"}, b{folder / "b"};
+  found(folder / "a", "anna");
+  configure(folder / "a", {{"swarm.steps_per_exchange", "1000"}});
+  a.start();
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
+  join(folder / "b", "ben", a);
+  b.start();
+  REQUIRE(Pair::is_linked(b));
+  REQUIRE(
+      starling_cli({"learn", "--dir", a.directory(), folder.write("short.txt", sentences(0, 40))})
+          .exit_code == 0);
+  CHECK(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["accepted"] == 1; }));
+  const json now = a.status();
+  CHECK(now["state"] == "serving");
+  CHECK(now["model"]["step"] < 1000);
+}
+
 TEST_CASE_FIXTURE(
     Pair, "a killed node does not stop the other, and catches up from its checkpoint and the log") {
   b.signal(SIGKILL);
