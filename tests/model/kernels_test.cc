@@ -96,8 +96,8 @@ TEST_CASE("products of every shape equal the naive ones, in all three orders, se
 TEST_CASE("matrix-vector products equal the naive ones") {
   with_every_isa([] {
     Rng rng(2);
-    for (const size_t rows : {1, 6, 33})
-      for (const size_t columns : {1, 16, 45}) {
+    for (const size_t rows : {1u, 6u, 33u})
+      for (const size_t columns : {1u, 16u, 45u}) {
         const auto w = example::numbers<float>(rng, rows * columns);
         const auto x = example::numbers<float>(rng, columns),
                    left = example::numbers<float>(rng, rows);
@@ -117,8 +117,8 @@ TEST_CASE(
     "8-bit products equal the naive ones, whose integers are exact, and come near those in fp32") {
   with_every_isa([] {
     Rng rng(12);
-    for (const size_t rows : {1, 16, 33, 70})
-      for (const size_t columns : {1, 4, 45, 128}) {
+    for (const size_t rows : {1u, 16u, 33u, 70u})
+      for (const size_t columns : {1u, 4u, 45u, 128u}) {
         const auto w = example::numbers<float>(rng, rows * columns);
         const auto x = example::numbers<float>(rng, columns);
         const Memory8 memory(rows, columns);
@@ -161,7 +161,7 @@ TEST_CASE("the products of nothing are nothing in 8 bits too") {
 TEST_CASE("norms equal the naive ones") {
   with_every_isa([] {
     Rng rng(3);
-    for (const size_t width : {1, 10, 64, 77}) {
+    for (const size_t width : {1u, 10u, 64u, 77u}) {
       constexpr size_t rows = 3;
       const auto x = example::numbers<float>(rng, rows * width),
                  gain = example::numbers<float>(rng, width);
@@ -185,8 +185,8 @@ TEST_CASE("norms equal the naive ones") {
 TEST_CASE("the gated scan equals the naive one forward and backward, with gates near 0 and 1") {
   with_every_isa([] {
     Rng rng(4);
-    for (const size_t channels : {2, 16, 45})
-      for (const size_t length : {1, 2, 40}) {
+    for (const size_t channels : {2u, 16u, 45u})
+      for (const size_t length : {1u, 2u, 40u}) {
         const ScanExtent extent{.length = length, .channels = channels};
         const size_t cells = length * channels;
         const auto upz = example::numbers<float>(rng, 3 * cells, 12.0);
@@ -222,7 +222,7 @@ TEST_CASE("the gated scan equals the naive one forward and backward, with gates 
 TEST_CASE("the gated MLP equals the naive one") {
   with_every_isa([] {
     Rng rng(5);
-    for (const size_t width : {1, 12, 24, 42}) {
+    for (const size_t width : {1u, 12u, 24u, 42u}) {
       constexpr size_t rows = 5;
       const auto vg = example::numbers<float>(rng, rows * 2 * width, 8.0);
       const auto dhidden = example::numbers<float>(rng, rows * width);
