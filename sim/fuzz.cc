@@ -60,7 +60,9 @@ std::string failure_of(const Outcome& outcome) {
 }
 
 Outcome run_once(const Scenario& scenario, uint64_t seed, uint32_t threads, Watch& watch) {
-  return simulate(scenario, {}, {.seed = seed, .threads = threads}, watch);
+  const auto lessons = deal_lessons(scenario, seed);
+  assert(lessons.has_value());  // only texts can be unusable, and there are none
+  return simulate(scenario, *lessons, {.seed = seed, .threads = threads}, watch);
 }
 
 // Shrinks, writes and tells.
