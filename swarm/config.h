@@ -17,6 +17,8 @@ struct Config {
   int64_t pull_timeout_ms = 5000;          // then the delta is asked of someone else
   uint32_t pulls_in_flight_max = 64;       // deltas asked for and not yet here
   int64_t origin_active_ms = 600000;       // N counts origins heard within ten minutes. Guess.
+  uint32_t active_view_max = 8;    // links; a swarm of one more is a full mesh
+  uint32_t passive_view_max = 30;  // HyParView (section 5.1) has 30 for 10,000 nodes
   uint32_t members_max = 16;        // full view up to this many; more are refused with a reason
   uint32_t reference_window = 64;   // deltas behind the reference norm, as prototyped
   double reference_factor = 4;      // no delta counts for more than this multiple of it
