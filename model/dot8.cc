@@ -1,5 +1,7 @@
-// On x86 bytes are multiplied by pmaddubsw, unsigned by signed and summed in pairs, which is what
-// the activations are kept for. Elsewhere the plain loop is left to the compiler.
+// On x86 bytes are multiplied unsigned by signed, which is what the activations are kept for: by
+// vpdpbusd, which sums four products at once, where the processor has it, by pmaddubsw, which sums
+// them in pairs, elsewhere. On other processors the plain loop is left to the compiler.
+#define HWY_WANT_AVX3_DL 1  // the instruction set with vpdpbusd, for this file alone
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "model/dot8.cc"
 #include "model/dot8.h"
@@ -48,12 +50,8 @@ float round_to_8(const float* x, size_t count, uint8_t* x8) {
 #if HWY_TARGET == HWY_SSE4
 using Bytes = __m128i;
 HWY_INLINE Bytes load(const void* at) { return _mm_load_si128(static_cast<const Bytes*>(at)); }
-HWY_INLINE Bytes four(const uint8_t* at) {
-  int32_t bits;
-  std::memcpy(&bits, at, sizeof bits);
-  return _mm_set1_epi32(bits);
-}
-// sum + w x for four columns, a row in each 32-bit lane.
+HWY_INLINE Bytes repeat(int32_t four) { return _mm_set1_epi32(four); }
+HWY_INLINE Bytes plus(Bytes a, Bytes b) { return _mm_add_epi32(a, b); }
 HWY_INLINE Bytes multiply_add(Bytes x, Bytes w, Bytes sum) {
   const Bytes pairs = _mm_maddubs_epi16(x, w);
   return _mm_add_epi32(sum, _mm_madd_epi16(pairs, _mm_set1_epi16(1)));
@@ -61,15 +59,23 @@ HWY_INLINE Bytes multiply_add(Bytes x, Bytes w, Bytes sum) {
 HWY_INLINE void store(Bytes sum, int32_t* at) {
   _mm_store_si128(reinterpret_cast<Bytes*>(at), sum);
 }
+#elif HWY_TARGET == HWY_AVX3_DL
+using Bytes = __m512i;
+HWY_INLINE Bytes load(const void* at) { return _mm512_load_si512(at); }
+HWY_INLINE Bytes repeat(int32_t four) { return _mm512_set1_epi32(four); }
+HWY_INLINE Bytes plus(Bytes a, Bytes b) { return _mm512_add_epi32(a, b); }
+// Highway 1.0.3 looks whether the processor has it but does not tell the compiler: here and below.
+__attribute__((target(HWY_TARGET_STR ",avx512vnni"))) HWY_INLINE Bytes multiply_add(Bytes x,
+                                                                                    Bytes w,
+                                                                                    Bytes sum) {
+  return _mm512_dpbusd_epi32(sum, x, w);
+}
+HWY_INLINE void store(Bytes sum, int32_t* at) { _mm512_store_si512(at, sum); }
 #else
 using Bytes = __m256i;
 HWY_INLINE Bytes load(const void* at) { return _mm256_load_si256(static_cast<const Bytes*>(at)); }
-HWY_INLINE Bytes four(const uint8_t* at) {
-  int32_t bits;
-  std::memcpy(&bits, at, sizeof bits);
-  return _mm256_set1_epi32(bits);
-}
-// sum + w x for four columns, a row in each 32-bit lane.
+HWY_INLINE Bytes repeat(int32_t four) { return _mm256_set1_epi32(four); }
+HWY_INLINE Bytes plus(Bytes a, Bytes b) { return _mm256_add_epi32(a, b); }
 HWY_INLINE Bytes multiply_add(Bytes x, Bytes w, Bytes sum) {
   const Bytes pairs = _mm256_maddubs_epi16(x, w);
   return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
@@ -78,30 +84,53 @@ HWY_INLINE void store(Bytes sum, int32_t* at) {
   _mm256_store_si256(reinterpret_cast<Bytes*>(at), sum);
 }
 #endif
+// multiply_add: sum + w x for four columns, a row in each 32-bit lane.
+
+HWY_INLINE Bytes four(const uint8_t* at) {
+  int32_t bits;
+  std::memcpy(&bits, at, sizeof bits);
+  return repeat(bits);
+}
 
 // How far ahead weights are asked for: beyond the end of a page, where the processor stops by
 // itself, and into the matrices that lie behind and come next.
-constexpr size_t ahead = 2048;  // bytes
+constexpr size_t ahead = 4096;  // bytes
 
+// Sums in several chains, as each waits for its last.
 template <size_t rows>
-HWY_INLINE void sum_panel(const int8_t* w, const uint8_t* x8, size_t columns,
-                          const int32_t* offsets, int32_t* out) {
-  constexpr size_t vectors = rows * dot8_columns / sizeof(Bytes);
-  constexpr size_t lanes = sizeof(Bytes) / sizeof(int32_t);
-  Bytes sums[vectors];
+#if HWY_TARGET == HWY_AVX3_DL
+__attribute__((target(HWY_TARGET_STR ",avx512vnni")))
+#endif
+HWY_INLINE void
+sum_panel(const int8_t* w, const uint8_t* x8, size_t columns, const int32_t* offsets,
+          int32_t* out) {
+  constexpr size_t vectors = rows * dot8_columns / sizeof(Bytes), chains = vectors < 4 ? 4 : 1;
+  constexpr size_t lanes = sizeof(Bytes) / sizeof(int32_t), step = rows * dot8_columns;
+  Bytes sums[chains][vectors] = {};
 #pragma GCC unroll 8
-  for (size_t j = 0; j < vectors; ++j) sums[j] = load(offsets + j * lanes);
-  for (size_t i = 0; i < columns; i += dot8_columns, w += rows * dot8_columns) {
-    const Bytes x = four(x8 + i);
+  for (size_t j = 0; j < vectors; ++j) sums[0][j] = load(offsets + j * lanes);
+  size_t i = 0;
+  for (; i + chains * dot8_columns <= columns; i += chains * dot8_columns) {
+#pragma GCC unroll 4
+    for (size_t c = 0; c < chains; ++c, w += step) {
+      const Bytes x = four(x8 + i + c * dot8_columns);
 #pragma GCC unroll 2
-    for (size_t line = 0; line < rows * dot8_columns; line += 64)
-      _mm_prefetch(reinterpret_cast<const char*>(w) + ahead + line, _MM_HINT_T0);
+      for (size_t line = 0; line < step; line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(w) + ahead + line, _MM_HINT_T0);
 #pragma GCC unroll 8
-    for (size_t j = 0; j < vectors; ++j)
-      sums[j] = multiply_add(x, load(w + j * sizeof(Bytes)), sums[j]);
+      for (size_t j = 0; j < vectors; ++j)
+        sums[c][j] = multiply_add(x, load(w + j * sizeof(Bytes)), sums[c][j]);
+    }
   }
+  for (; i < columns; i += dot8_columns, w += step)
+    for (size_t j = 0; j < vectors; ++j)
+      sums[0][j] = multiply_add(four(x8 + i), load(w + j * sizeof(Bytes)), sums[0][j]);
+#pragma GCC unroll 4
+  for (size_t c = 1; c < chains; ++c)
 #pragma GCC unroll 8
-  for (size_t j = 0; j < vectors; ++j) store(sums[j], out + j * lanes);
+    for (size_t j = 0; j < vectors; ++j) sums[0][j] = plus(sums[0][j], sums[c][j]);
+#pragma GCC unroll 8
+  for (size_t j = 0; j < vectors; ++j) store(sums[0][j], out + j * lanes);
 }
 #else
 template <size_t rows>
@@ -114,7 +143,11 @@ HWY_INLINE void sum_panel(const int8_t* w, const uint8_t* x8, size_t columns,
 }
 #endif
 
-void matrix_vector_8(const Matrix8& w, const uint8_t* x8, float scale, float* y, bool add) {
+#if HWY_TARGET == HWY_AVX3_DL
+__attribute__((target(HWY_TARGET_STR ",avx512vnni")))
+#endif
+void matrix_vector_8(const Matrix8& w, const uint8_t* x8, float scale, float* y,
+                                 bool add) {
   const hn::CappedTag<float, dot8_rows> d;
   const hn::RebindToSigned<decltype(d)> di;
   const size_t rows = padded_rows(w.rows()), columns = padded_columns(w.columns());
