@@ -136,18 +136,26 @@ bool Overlay::is_exhausted() const {
   return is_short() && active_.size() + wanted_.size() < active_low_;
 }
 
+size_t Overlay::known_count() const {
+  size_t count = active_.size() + passive_.size();
+  for (const PeerId& peer : wanted_) count += has(passive_, peer) ? 0 : 1;
+  return count;
+}
+
 // Incoming links take what is between the low mark and the bound: were everyone to dial until it is
-// full, the last ones would be refused for ever.
+// full, the last ones would be refused for ever. Where there is room for all, nobody is refused.
 void Overlay::fill(Rng& rng) {
   std::vector<PeerId> untried;
   const size_t linked = active_.size() + wanted_.size();
-  if (linked >= active_low_) return;
+  const size_t goal = known_count() <= active_max_ ? active_max_ : active_low_;
+  if (linked >= goal) return;
   // Whoever is alone asks those again who refused it before: now they make room.
   const bool is_alone = linked == 0;
   for (const PeerId& peer : passive_) {
-    if (is_alone || !tried_.contains(peer)) untried.push_back(peer);
+    const bool is_new = !wanted_.contains(peer) && !tried_.contains(peer);
+    if (is_alone || is_new) untried.push_back(peer);
   }
-  for (const PeerId& peer : draw(std::move(untried), active_low_ - linked, rng)) want(peer);
+  for (const PeerId& peer : draw(std::move(untried), goal - linked, rng)) want(peer);
 }
 
 // ---- Walks

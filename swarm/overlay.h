@@ -99,6 +99,7 @@ class Overlay {
   const std::vector<PeerId>& passive() const { return passive_; }
 
  private:
+  size_t known_count() const;  // without ourselves
   void fill(Rng& rng);
   void want(const PeerId& peer);
   void seek_one_of(const std::vector<PeerId>& peers, Rng& rng);

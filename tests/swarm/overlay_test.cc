@@ -49,6 +49,15 @@ class Net {
   void rounds(int count) {
     for (int i = 0; i < count; ++i) round();
   }
+  // Everyone hears of everyone, as from a roster.
+  void introduce_all() {
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      for (size_t j = 0; j < nodes.size(); ++j) nodes[i].overlay.heard_of(id_of(j), rng);
+      sync(i);
+    }
+    settle();
+    round();
+  }
   void kill(size_t node) {
     nodes[node].is_up = false;
     for (size_t other = 0; other < nodes.size(); ++other) cut(node, other, false);
@@ -221,14 +230,18 @@ TEST_CASE("after 60 % of 100 nodes vanish at once, the rest is one, in 99 % of 1
   CHECK(whole * 100 >= seeds * 99);
 }
 
-TEST_CASE("a swarm of any small size is one and sound") {
-  for (size_t count = 2; count <= 9; ++count) {
+TEST_CASE("a swarm that fits into one view is a full mesh, and a larger one is one and sound") {
+  for (size_t count = 2; count <= 12; ++count) {
     for (uint64_t seed = 1; seed <= 20; ++seed) {
       CAPTURE(seed);
+      CAPTURE(count);
       Net net(seed, count);
       grow(net, count);
+      net.introduce_all();
       CHECK(net.is_sound());
       CHECK(net.largest_part() == count);
+      if (count > net.config.active_view_max + 1) continue;
+      for (const auto& node : net.nodes) CHECK(node.overlay.active_count() == count - 1);
     }
   }
 }
