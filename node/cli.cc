@@ -105,6 +105,7 @@ struct Parsed {
   std::string prompt, answer, region, file;
   InviteArguments invite;
   RevokeArguments revoke;
+  ExportArguments exported;
 };
 
 CLI::App* add_verb(CLI::App& app, const char* name, const char* summary, Parsed& parsed,
@@ -269,6 +270,23 @@ void add_admin_verbs(CLI::App& app, Parsed& parsed) {
   revoke->add_flag("--with-invited", parsed.revoke.is_with_invited, "And whomever it invited");
 }
 
+void add_bundle_verbs(CLI::App& app, Parsed& parsed) {
+  auto* out = add_verb(
+      app, "export", "Write what the swarm has taught this node to a file, for one without a link",
+      parsed, [&parsed](Cli& cli) { return export_verb(cli, parsed.exported); },
+      "  starling export --deltas stick/swarm.deltas\n"
+      "  starling export --deltas new.deltas --since theirs.deltas\n");
+  out->add_option("--deltas", parsed.exported.file, "The file to write")->required();
+  out->add_option("--since", parsed.exported.since,
+                  "A file that the receiver exported: what it had is left out");
+  out->add_flag("--force", parsed.exported.is_forced, "Replace the file if it is there");
+  auto* in = add_verb(
+      app, "import", "Take in what starling export wrote at another member", parsed,
+      [&parsed](Cli& cli) { return import_verb(cli, parsed.file); },
+      "  starling import stick/swarm.deltas\n");
+  in->add_option("file", parsed.file, "The file that starling export wrote")->required();
+}
+
 void add_shared_options(CLI::App& app, Parsed& parsed) {
   app.fallthrough();
   app.add_option("--dir", parsed.options.directory,
@@ -356,6 +374,7 @@ ExitCode run_cli(const std::vector<std::string>& arguments, Console& console) {
   add_inspect_verbs(app, parsed);
   add_mind_verbs(app, parsed);
   add_admin_verbs(app, parsed);
+  add_bundle_verbs(app, parsed);
   if (const auto code = parse(app, arguments, console)) return *code;
 
   if (parsed.options.directory.empty()) parsed.options.directory = default_directory();

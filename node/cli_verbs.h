@@ -1,5 +1,6 @@
 #pragma once
-// The verbs, one function each, by file: cli_inspect.cc, cli_mind.cc, cli_admin.cc, cli_setup.cc.
+// The verbs, one function each, by file: cli_inspect.cc, cli_mind.cc, cli_admin.cc, cli_bundle.cc,
+// cli_setup.cc.
 // Each takes the options that all share and its own, prints, and returns the exit code. The JSON
 // each prints is described in node/README.md.
 #include <nlohmann/json.hpp>
@@ -80,6 +81,14 @@ struct InviteArguments {
 ExitCode invite_verb(Cli& cli, const InviteArguments& arguments);
 // "30s", "15m", "12h", "7d", "forever" (0).
 std::optional<int64_t> parse_duration_s(const std::string& text);
+
+// ---- cli_bundle.cc
+struct ExportArguments {
+  std::string file, since;  // since: another bundle, or none
+  bool is_forced = false;
+};
+ExitCode export_verb(Cli& cli, const ExportArguments& arguments);
+ExitCode import_verb(Cli& cli, const std::string& file);
 
 // ---- cli_setup.cc
 struct SetupArguments {

@@ -122,6 +122,19 @@ struct RevokeOutcome {
   std::string id;
   bool is_everywhere = false;  // false: this node alone shuts it out
 };
+// Since when, and what a bundle holds (swarm/bundle.h).
+struct ExportOptions {
+  std::vector<uint8_t> since;  // what need not be in it: an encoded version vector; empty: nothing
+};
+struct ExportOutcome {
+  uint64_t deltas = 0;
+  uint64_t members = 0;  // their records
+  uint64_t folded = 0;   // deltas that count here, wanted, and no longer in the log
+};
+struct ImportOutcome {
+  uint64_t added = 0, known = 0;                      // deltas
+  std::map<std::string, uint64_t> refused_by_reason;  // deltas and records
+};
 struct EvaluateOutcome {
   DataKind kind = DataKind::text;
   double bits_per_byte = 0;  // text
@@ -161,6 +174,12 @@ class Daemon {
   virtual Result<std::string, Failure> rollback() = 0;  // the checkpoint's path it went back to
   virtual Result<std::string, Failure> create_invite(const InviteOptions& options) = 0;
   virtual Result<RevokeOutcome, Failure> revoke(const RevokeOptions& options) = 0;
+  // Calls `on_bytes` for each piece of the bundle; ends early when it returns false.
+  virtual Result<ExportOutcome, Failure> export_deltas(
+      const ExportOptions& options, const std::function<bool(const std::string&)>& on_bytes) = 0;
+  // `next_bytes` gives the bundle piece by piece, and nothing at its end.
+  virtual Result<ImportOutcome, Failure> import_deltas(
+      const std::function<std::optional<std::string>()>& next_bytes) = 0;
   virtual Result<Done, Failure> leave() = 0;  // says goodbye and stops
   virtual Result<Done, Failure> set_log_level(const std::string& level) = 0;
 };

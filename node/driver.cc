@@ -132,15 +132,27 @@ void Driver::offer(const swarm::SnapshotOffer& offer, const std::string& path) {
 }
 
 std::optional<Driver::Report> Driver::report(std::chrono::milliseconds timeout) {
-  auto promise = std::make_shared<std::promise<Report>>();
-  std::future<Report> future = promise->get_future();
-  Query query = [this, promise] {
-    const swarm::Instant now = boot_now();
-    promise->set_value({state_->members(now), state_->counters(), state_->view(now)});
-  };
-  if (!queue_.push(Item(std::move(query)), queue_reserve)) return std::nullopt;
-  if (future.wait_for(timeout) != std::future_status::ready) return std::nullopt;
-  return future.get();
+  return ask(
+      [this] {
+        const swarm::Instant now = boot_now();
+        return Report{state_->members(now), state_->counters(), state_->view(now)};
+      },
+      timeout);
+}
+
+std::optional<Driver::Holdings> Driver::holdings(std::chrono::milliseconds timeout) {
+  return ask([this] { return Holdings{state_->records(), state_->have()}; }, timeout);
+}
+
+std::optional<swarm::Counters> Driver::take(std::vector<swarm::Input> inputs,
+                                            std::chrono::milliseconds timeout) {
+  return ask(
+      [this, inputs = std::move(inputs)]() mutable {
+        const swarm::Counters before = state_->counters();
+        for (swarm::Input& input : inputs) handle(std::move(input));
+        return swarm::difference(state_->counters(), before);
+      },
+      timeout);
 }
 
 void Driver::run(const std::stop_token& stop) {

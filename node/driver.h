@@ -61,11 +61,35 @@ class Driver {
   };
   // As of now, from the protocol thread. None: it did not answer in time.
   std::optional<Report> report(std::chrono::milliseconds timeout);
+  // Who is known and what is had, for a bundle; likewise.
+  struct Holdings {
+    std::vector<swarm::MemberRecord> members;
+    swarm::VersionVector have;
+  };
+  std::optional<Holdings> holdings(std::chrono::milliseconds timeout);
+  // Handles these one after the other and returns what that added to the counters. None: the
+  // protocol thread did not get to it in time; it may still.
+  std::optional<swarm::Counters> take(std::vector<swarm::Input> inputs,
+                                      std::chrono::milliseconds timeout);
 
  private:
   using Query = std::function<void()>;
   using Item = std::variant<swarm::Input, Query>;
 
+  // Runs `question` on the protocol thread.
+  template <typename F>
+  auto ask(F question, std::chrono::milliseconds timeout)
+      -> std::optional<std::invoke_result_t<F>> {
+    auto promise = std::make_shared<std::promise<std::invoke_result_t<F>>>();
+    auto future = promise->get_future();
+    const bool is_queued =
+        queue_.push(Item(Query([promise, question = std::move(question)]() mutable {
+                      promise->set_value(question());
+                    })),
+                    queue_reserve);
+    if (!is_queued || future.wait_for(timeout) != std::future_status::ready) return std::nullopt;
+    return future.get();
+  }
   void run(const std::stop_token& stop);
   void handle(swarm::Input input);
   void act(swarm::Output& output);

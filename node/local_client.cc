@@ -231,6 +231,46 @@ Answer<v1::EvaluateResponse> LocalClient::evaluate(v1::DataKind kind, const std:
   return response;
 }
 
+Answer<v1::ExportedDeltas> LocalClient::export_deltas(
+    const v1::ExportDeltasRequest& request,
+    const std::function<bool(const std::string&)>& on_bytes) {
+  grpc::ClientContext call;
+  set_deadline(call, mind_s);
+  const auto stream = admin_->ExportDeltas(&call, request);
+  v1::ExportDeltasResponse part;
+  v1::ExportedDeltas done;
+  while (stream->Read(&part)) {
+    if (part.has_done()) {
+      done = part.done();
+    } else if (!on_bytes(part.data())) {
+      call.TryCancel();
+    }
+  }
+  const grpc::Status status = stream->Finish();
+  if (!status.ok()) return Unexpected{error_of(status)};
+  return done;
+}
+
+Answer<v1::ImportDeltasResponse> LocalClient::import_deltas(
+    const std::function<std::optional<std::string>()>& next_bytes) {
+  grpc::ClientContext call;
+  set_deadline(call, mind_s);
+  v1::ImportDeltasResponse response;
+  const auto writer = admin_->ImportDeltas(&call, &response);
+  v1::ImportDeltasRequest request;
+  bool is_open = true;
+  while (is_open) {
+    auto piece = next_bytes();
+    if (!piece) break;
+    request.set_data(*std::move(piece));
+    is_open = writer->Write(request);
+  }
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  if (!status.ok()) return Unexpected{error_of(status)};
+  return response;
+}
+
 namespace {
 
 Answer<Done> done_of(bool is_ok, const HomeError& error) {

@@ -43,6 +43,12 @@ class LocalClient {
   Answer<v1::RevokeResponse> revoke(const v1::RevokeRequest& request);
   Answer<std::string> snapshot();
   Answer<std::string> rollback();
+  // A bundle, piece by piece, until `on_bytes` returns false.
+  Answer<v1::ExportedDeltas> export_deltas(const v1::ExportDeltasRequest& request,
+                                           const std::function<bool(const std::string&)>& on_bytes);
+  // `next_bytes` gives the bundle in pieces of at most local_chunk_size, and nothing at its end.
+  Answer<v1::ImportDeltasResponse> import_deltas(
+      const std::function<std::optional<std::string>()>& next_bytes);
   Answer<Done> leave();
   Answer<Done> set_log_level(const std::string& level);
 

@@ -71,6 +71,10 @@ class AdminCalls final : public v1::AdminService::CallbackService {
                                      v1::SnapshotResponse* response) override;
   grpc::ServerUnaryReactor* Rollback(Call* call, const v1::RollbackRequest* request,
                                      v1::RollbackResponse* response) override;
+  grpc::ServerWriteReactor<v1::ExportDeltasResponse>* ExportDeltas(
+      Call* call, const v1::ExportDeltasRequest* request) override;
+  grpc::ServerReadReactor<v1::ImportDeltasRequest>* ImportDeltas(
+      Call* call, v1::ImportDeltasResponse* response) override;
   grpc::ServerUnaryReactor* Leave(Call* call, const v1::LeaveRequest* request,
                                   v1::LeaveResponse* response) override;
   grpc::ServerUnaryReactor* SetLogLevel(Call* call, const v1::SetLogLevelRequest* request,

@@ -10,6 +10,8 @@
 #include "node/driver.h"
 #include "node/home.h"
 #include "node/learner.h"
+#include "node/spool.h"
+#include "swarm/bundle.h"
 
 namespace starling::node {
 
@@ -41,6 +43,11 @@ class Node : public Daemon {
   Result<std::string, Failure> rollback() override;
   Result<std::string, Failure> create_invite(const InviteOptions& options) override;
   Result<RevokeOutcome, Failure> revoke(const RevokeOptions& options) override;
+  Result<ExportOutcome, Failure> export_deltas(
+      const ExportOptions& options,
+      const std::function<bool(const std::string&)>& on_bytes) override;
+  Result<ImportOutcome, Failure> import_deltas(
+      const std::function<std::optional<std::string>()>& next_bytes) override;
   Result<Done, Failure> leave() override;
   Result<Done, Failure> set_log_level(const std::string& level) override;
 
@@ -59,6 +66,9 @@ class Node : public Daemon {
   Result<swarm::InviteToken, Failure> invite_as_issuer(const swarm::InviteTerms& terms);
   bool revoke_everywhere(const swarm::PeerId& peer, bool is_with_invited);
   Result<Done, Failure> ban(const swarm::PeerId& peer);
+  std::optional<std::string> foreign(const swarm::BundleHead& head) const;
+  Result<Done, Failure> read_bundle(
+      const Spool& spool, const std::function<Result<Done, Failure>(swarm::Input)>& on_input) const;
   std::string keep_data(const Source& source, const std::vector<uint8_t>& bytes);
 
   Home home_;

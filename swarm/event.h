@@ -101,13 +101,24 @@ struct Ban {  // the owner shuts a member out here, now: no link, no delta of it
 struct Revoke {  // signed here, by whoever holds the right to; told to the whole swarm
   Revocation revocation;
 };
+// From a bundle that the owner gave (bundle.h): looked at as if it had come over a link, but nobody
+// is to blame for it, and it is no sign that anybody lives.
+struct ImportedMessage {
+  std::variant<Members, AdmissionNews> message;
+};
+struct ImportedDelta {
+  FrameHeader header;
+  DeltaSummary summary;
+  SharedBytes frame;
+};
 struct Leave {};
 struct Wake {};  // next_deadline() has come
 
 using Input =
     std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta, ReceivedRefused,
                  Publish, Recovered, Forgotten, BaseReached, SnapshotAvailable, SnapshotInstalled,
-                 ChunkSaved, Progress, AddAddress, Ban, Leave, Wake, Revoke>;
+                 ChunkSaved, Progress, AddAddress, Ban, Leave, Wake, Revoke, ImportedMessage,
+                 ImportedDelta>;
 
 // ---- Output
 // ------------------------------------------------------------------------------------------------

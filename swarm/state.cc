@@ -46,7 +46,7 @@ void State::Parts::drop_mildly(Turn& turn, const PeerId& from, DropReason reason
 }
 
 void State::Parts::blame(Turn& turn, const PeerId& peer, DropReason reason, int penalty) {
-  if (!scores.lower(peer, penalty, turn.now)) return;
+  if (peer == self || !scores.lower(peer, penalty, turn.now)) return;
   if (links.contains(peer)) {
     close_link(turn, peer, "misbehaving: " + std::string(drop_reason_name(reason)));
   } else {
@@ -140,6 +140,16 @@ Instant State::Parts::earliest(Instant now) {
     next = std::min({next, link.heartbeat_at, silent});
   }
   return next;
+}
+
+Counters difference(const Counters& later, const Counters& earlier) {
+  Counters added{.accepted = later.accepted - earlier.accepted,
+                 .refused = later.refused - earlier.refused,
+                 .duplicates = later.duplicates - earlier.duplicates,
+                 .published = later.published - earlier.published};
+  for (size_t i = 0; i < added.refused_by_reason.size(); ++i)
+    added.refused_by_reason[i] = later.refused_by_reason[i] - earlier.refused_by_reason[i];
+  return added;
 }
 
 // ---- The front door
@@ -242,6 +252,12 @@ std::vector<MemberView> State::members(Instant now) const {
 }
 
 const Counters& State::counters() const { return parts_->counters; }
+
+std::vector<MemberRecord> State::records() const {
+  std::vector<MemberRecord> records = parts_->roster.records();
+  records.insert(records.begin(), parts_->options.self);
+  return records;
+}
 
 const VersionVector& State::have() const { return parts_->log.have(); }
 

@@ -43,6 +43,7 @@ struct Counters {
   uint64_t published = 0;
   std::array<uint64_t, 32> refused_by_reason{};  // index: DropReason
 };
+Counters difference(const Counters& later, const Counters& earlier);
 
 // What the learner needs to publish. Cheap to copy.
 struct SwarmView {
@@ -76,6 +77,7 @@ class State {
   SwarmView view(Instant now) const;
   std::vector<MemberView> members(Instant now) const;
   const Counters& counters() const;
+  std::vector<MemberRecord> records() const;  // of all members it knows, the own one first
   const VersionVector& have() const;
   bool is_member(const PublicKey& key) const;
   const Admissions& admissions() const;

@@ -22,6 +22,22 @@ void State::Parts::on(Turn& turn, const Revoke& revoke) {
   added(turn.now, admissions.add(revoke.revocation));
 }
 
+void State::Parts::on(Turn& turn, const ImportedMessage& imported) {
+  const auto refuse = [&] { drop(turn, self, DropReason::bad_signature, 0); };
+  if (const auto* news = std::get_if<AdmissionNews>(&imported.message)) {
+    for (const Bytes& item : news->items) {
+      const Admissions::Taken taken = admissions.add(item);
+      if (taken == Admissions::Taken::forged) refuse();
+      added(turn.now, taken);
+    }
+    return;
+  }
+  for (const MemberRecord& record : std::get<Members>(imported.message).records) {
+    if (learn(turn, record, self) == Roster::Learned::forged) refuse();
+    has_new_records = true;
+  }
+}
+
 void State::Parts::take(Turn& turn, const PeerId& from, const AdmissionNews& news) {
   Link& link = links.at(from);
   const size_t known = admissions.items().size();

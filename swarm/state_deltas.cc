@@ -44,6 +44,13 @@ void State::Parts::on(Turn& turn, const ReceivedDelta& received) {
   if (is_admissible(turn, received, key)) admit(turn, received, key);
 }
 
+void State::Parts::on(Turn& turn, const ImportedDelta& imported) {
+  const ReceivedDelta received{self, imported.header, imported.summary, imported.frame};
+  const DeltaKey key{{peer_id_of(imported.header.origin), imported.header.epoch},
+                     imported.header.seq};
+  if (is_admissible(turn, received, key)) admit(turn, received, key);
+}
+
 // Everything that can be said without looking at norms; what is refused has changed nothing.
 bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, const DeltaKey& key) {
   const PeerId& from = received.from;
@@ -88,7 +95,8 @@ bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, cons
     return false;
   }
   Member* const member = roster.find(origin);
-  if (member != nullptr && !pulls.is_asked(key) && !member->pushes.take(turn.now)) {
+  const bool is_pushed = from != self && !pulls.is_asked(key);
+  if (member != nullptr && is_pushed && !member->pushes.take(turn.now)) {
     drop_mildly(turn, from, DropReason::rate_limited);
     return false;
   }
@@ -108,7 +116,8 @@ void State::Parts::admit(Turn& turn, const ReceivedDelta& received, const DeltaK
                 static_cast<uint32_t>(received.frame->size()), summary.norm});
   pulls.arrived(key);
   turn.outbox.push_back(Store{key, received.frame});
-  if (Member* const member = roster.find(origin)) {
+  Member* const member = received.from == self ? nullptr : roster.find(origin);
+  if (member != nullptr) {
     member->delta_at = turn.now;
     if (key.stream.epoch >= member->record.epoch) member->evidence.heard_at = turn.now;
   }

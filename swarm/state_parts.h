@@ -79,6 +79,7 @@ struct State::Parts {
   // state_deltas.cc
   void on(Turn& turn, const ReceivedDelta& received);
   void on(Turn& turn, const Publish& publish);
+  void on(Turn& turn, const ImportedDelta& imported);
   void on(Turn& turn, const Forgotten& forgotten);
   void on(Turn& turn, const SnapshotAvailable& available);
   void on(Turn& turn, const SnapshotInstalled& installed);
@@ -98,6 +99,7 @@ struct State::Parts {
 
   // state_admissions.cc
   void on(Turn& turn, const Revoke& revoke);
+  void on(Turn& turn, const ImportedMessage& imported);
   void take(Turn& turn, const PeerId& from, const AdmissionNews& news);
   void admitted(Instant now, const Membership& membership);
   void added(Instant now, Admissions::Taken taken);

@@ -313,6 +313,52 @@ TEST_CASE("the owner's commands reach the node") {
                                  "revoke " + id + " and below"});
 }
 
+TEST_CASE("export writes a new file whole, import hands it over and counts what came of it") {
+  FakeNode node;
+  const std::string file = node.folder.path + "/out.deltas";
+  const Ran out = starling({"export", "--deltas", file, "--dir", node.directory});
+  CHECK(out.out == "wrote " + file + ": 3 deltas of 2 members, 600000 bytes\n");
+  CHECK(out.err.find("1 older delta") != std::string::npos);
+  CHECK(std::filesystem::file_size(file) == node.daemon.bundle.size());
+  const Ran again = starling({"export", "--deltas", file, "--dir", node.directory});
+  CHECK(again.code == 73);
+  CHECK(again.err.find("--force") != std::string::npos);
+  node.daemon.bundle = "short";
+  CHECK(json_of(
+            starling({"export", "--deltas", file, "--force", "--json", "--dir", node.directory})) ==
+        Json{{"file", file}, {"bytes", 5}, {"deltas", 3}, {"members", 2}, {"folded", 1}});
+  const Ran in = starling({"import", file, "--dir", node.directory});
+  CHECK(in.out == "2 new, 1 known, 4 refused\n");
+  CHECK(in.err == "refused: revoked 4\n");
+  CHECK(node.daemon.imported == "short");
+  CHECK(json_of(starling({"import", file, "--json", "--dir", node.directory})) ==
+        Json{{"new", 2}, {"known", 1}, {"refused", 4}, {"refused_by_reason", {{"revoked", 4}}}});
+}
+
+TEST_CASE("export and import say what is wrong with a file, and leave nothing behind") {
+  FakeNode node;
+  const std::string file = node.folder.path + "/out.deltas";
+  const std::string foreign = node.folder.path + "/foreign";
+  write(foreign, "no bundle at all");
+  const Ran since =
+      starling({"export", "--deltas", file, "--since", foreign, "--dir", node.directory});
+  CHECK(since.code == 65);
+  CHECK(since.err.find(foreign + ": this is no file that starling export wrote") !=
+        std::string::npos);
+  CHECK(starling({"import", file, "--dir", node.directory}).code == 65);  // there is none
+  CHECK(starling({"export", "--dir", node.directory}).code == 2);
+  CHECK(starling({"export", "--deltas", node.folder.path + "/none/out", "--dir", node.directory})
+            .code == 73);
+  node.daemon.failure = Failure{FailureKind::bad_data, "it is of another swarm"};
+  CHECK(starling({"export", "--deltas", file, "--dir", node.directory}).code == 65);
+  CHECK_FALSE(std::filesystem::exists(file));
+  for (const auto& entry : std::filesystem::directory_iterator(node.folder.path))
+    CHECK(entry.path().string().find(".tmp") == std::string::npos);
+  const Ran refused = starling({"import", foreign, "--dir", node.directory});
+  CHECK(refused.code == 65);
+  CHECK(refused.err == "starling: " + foreign + ": it is of another swarm\n");
+}
+
 TEST_CASE("what the node refuses comes out as its sentence and the agreed exit code") {
   FakeNode node;
   const struct {
@@ -405,16 +451,17 @@ TEST_CASE(
   const Ran help = starling({"--help"});
   CHECK(help.code == 0);
   for (const char* verb :
-       {"init",     "run",      "join",  "invite", "status", "members", "regions", "watch",
-        "learn",    "ask",      "chat",  "teach",  "eval",   "why",     "pause",   "resume",
-        "snapshot", "rollback", "leave", "revoke", "config", "version", "sim"}) {
+       {"init",   "run",    "join",     "invite",   "status", "members", "regions",
+        "watch",  "learn",  "ask",      "chat",     "teach",  "eval",    "why",
+        "pause",  "resume", "snapshot", "rollback", "leave",  "revoke",  "export",
+        "import", "config", "version",  "sim"}) {
     CHECK(help.out.find(std::string("\n  ") + verb + " ") != std::string::npos);
     const Ran own = starling({verb, "--help"});
     if (std::string(verb) == "sim") continue;  // starling-sim has its own
     CHECK(own.code == 0);
     CHECK(own.out.find("starling " + std::string(verb)) != std::string::npos);
   }
-  for (const char* verb : {"top", "doctor", "export", "import"}) CHECK(starling({verb}).code == 2);
+  for (const char* verb : {"top", "doctor"}) CHECK(starling({verb}).code == 2);
 }
 
 TEST_CASE("version says version, commit, instruction set and protocol") {

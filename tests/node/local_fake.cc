@@ -181,6 +181,24 @@ Result<RevokeOutcome, Failure> FakeDaemon::revoke(const RevokeOptions& options) 
   return RevokeOutcome{options.id, options.id != foreign_id};
 }
 
+Result<ExportOutcome, Failure> FakeDaemon::export_deltas(
+    const ExportOptions& options, const std::function<bool(const std::string&)>& on_bytes) {
+  const std::string what = "export since " + std::to_string(options.since.size());
+  if (auto done = note(what); !done) return Unexpected{done.error()};
+  if (!on_bytes(bundle))
+    return Unexpected{Failure{FailureKind::unavailable, "the receiver hung up"}};
+  return ExportOutcome{.deltas = 3, .members = 2, .folded = 1};
+}
+
+Result<ImportOutcome, Failure> FakeDaemon::import_deltas(
+    const std::function<std::optional<std::string>()>& next_bytes) {
+  imported.clear();
+  while (const auto piece = next_bytes()) imported += *piece;
+  if (auto done = note("import " + std::to_string(imported.size())); !done)
+    return Unexpected{done.error()};
+  return ImportOutcome{.added = 2, .known = 1, .refused_by_reason = {{"revoked", 4}}};
+}
+
 std::vector<std::string> FakeDaemon::told() const {
   std::lock_guard lock(mutex_);
   return told_;

@@ -33,6 +33,11 @@ class FakeDaemon final : public Daemon {
   Result<std::string, Failure> rollback() override { return path("rollback"); }
   Result<std::string, Failure> create_invite(const InviteOptions& options) override;
   Result<RevokeOutcome, Failure> revoke(const RevokeOptions& options) override;
+  Result<ExportOutcome, Failure> export_deltas(
+      const ExportOptions& options,
+      const std::function<bool(const std::string&)>& on_bytes) override;
+  Result<ImportOutcome, Failure> import_deltas(
+      const std::function<std::optional<std::string>()>& next_bytes) override;
   Result<Done, Failure> leave() override { return note("leave"); }
   Result<Done, Failure> set_log_level(const std::string& level) override {
     return note("log " + level);
@@ -48,6 +53,8 @@ class FakeDaemon final : public Daemon {
   std::atomic<uint64_t> pieces_given{0};
   std::string foreign_id;  // of a member that this node may not revoke
   bool is_learned = true;
+  std::string bundle = std::string(600000, 'b');  // what it exports
+  std::string imported;                           // what it was given last
   void release();
 
  private:
