@@ -16,6 +16,8 @@ constexpr uint32_t text_window = 512;  // positions of the one stream at once
 constexpr uint32_t pair_rows = 16;
 constexpr uint32_t pair_window = 32;
 
+bool always() { return true; }
+
 // "\n" prompt answer "\n"
 struct PairText {
   std::string text;
@@ -81,8 +83,13 @@ class PairScorer {
 }  // namespace
 
 TextScore score_text(const Snapshot& snapshot, std::span<const uint8_t> text) {
+  return *score_text(snapshot, text, always);
+}
+
+std::optional<TextScore> score_text(const Snapshot& snapshot, std::span<const uint8_t> text,
+                                    const GoesOn& goes_on) {
   assert(snapshot.parameters.size() == parameter_count(snapshot.shape));
-  if (text.empty()) return {};
+  if (text.empty()) return TextScore{};
   Activations<float> activations(snapshot.shape, {.rows = 1, .length = text_window},
                                  Keep::last_layer);
   std::vector<StreamState<float>> states(1, StreamState<float>(snapshot.shape));
@@ -91,6 +98,7 @@ TextScore score_text(const Snapshot& snapshot, std::span<const uint8_t> text) {
   std::vector<uint32_t> at(head_rows);
   double nats = 0;
   for (size_t first = 0; first < text.size(); first += text_window) {
+    if (!goes_on()) return std::nullopt;
     const size_t count = std::min<size_t>(text_window, text.size() - first);
     symbols.clear();
     for (size_t i = first; i < first + count; ++i) symbols.push_back(i == 0 ? '\n' : text[i - 1]);
@@ -108,12 +116,17 @@ TextScore score_text(const Snapshot& snapshot, std::span<const uint8_t> text) {
                                      vocabulary);
     }
   }
-  return {.bits_per_byte = nats * std::numbers::log2e / static_cast<double>(text.size()),
-          .bytes = text.size()};
+  return TextScore{.bits_per_byte = nats * std::numbers::log2e / static_cast<double>(text.size()),
+                   .bytes = text.size()};
 }
 
 PairScore score_pairs(const Snapshot& snapshot, std::span<const Pair> pairs) {
-  if (pairs.empty()) return {};
+  return *score_pairs(snapshot, pairs, always);
+}
+
+std::optional<PairScore> score_pairs(const Snapshot& snapshot, std::span<const Pair> pairs,
+                                     const GoesOn& goes_on) {
+  if (pairs.empty()) return PairScore{};
   std::vector<PairText> texts;
   for (const Pair& pair : pairs)
     texts.push_back({"\n" + pair.prompt + pair.answer + "\n", 1 + pair.prompt.size()});
@@ -124,12 +137,14 @@ PairScore score_pairs(const Snapshot& snapshot, std::span<const Pair> pairs) {
     return a->text.size() < b->text.size();
   });
   PairScorer scorer(snapshot);
-  for (size_t i = 0; i < order.size(); i += pair_rows)
+  for (size_t i = 0; i < order.size(); i += pair_rows) {
+    if (!goes_on()) return std::nullopt;
     scorer.score(std::span(order).subspan(i, std::min<size_t>(pair_rows, order.size() - i)));
+  }
   const auto exact =
       std::count_if(texts.begin(), texts.end(), [](const PairText& text) { return text.exact; });
-  return {.exact_match = static_cast<double>(exact) / static_cast<double>(texts.size()),
-          .pairs = texts.size()};
+  return PairScore{.exact_match = static_cast<double>(exact) / static_cast<double>(texts.size()),
+                   .pairs = texts.size()};
 }
 
 }  // namespace starling::model

@@ -1,7 +1,9 @@
 #pragma once
 // Inference on an immutable snapshot: a session keeps the O(1) recurrent state of one conversation.
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -45,6 +47,10 @@ struct TextScore {
   uint64_t bytes = 0;
 };
 TextScore score_text(const Snapshot& snapshot, std::span<const uint8_t> text);
+// The same for whoever may no longer want it: asked before each window, and none once it says no.
+using GoesOn = std::function<bool()>;
+std::optional<TextScore> score_text(const Snapshot& snapshot, std::span<const uint8_t> text,
+                                    const GoesOn& goes_on);
 
 struct Pair {
   std::string prompt;
@@ -57,5 +63,7 @@ struct PairScore {
 // A pair is read as the bytes "\n" prompt answer "\n"; the answer counts as right when every byte
 // of it and the closing newline are the model's first choice.
 PairScore score_pairs(const Snapshot& snapshot, std::span<const Pair> pairs);
+std::optional<PairScore> score_pairs(const Snapshot& snapshot, std::span<const Pair> pairs,
+                                     const GoesOn& goes_on);
 
 }  // namespace starling::model

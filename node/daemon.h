@@ -166,7 +166,9 @@ class Daemon {
                                               std::vector<uint8_t> bytes) = 0;
   virtual Result<TeachOutcome, Failure> teach(const std::string& prompt,
                                               const std::string& answer) = 0;
-  virtual Result<EvaluateOutcome, Failure> evaluate(DataKind kind, std::vector<uint8_t> bytes) = 0;
+  // Ends early, with no outcome, when `goes_on` returns false.
+  virtual Result<EvaluateOutcome, Failure> evaluate(DataKind kind, std::vector<uint8_t> bytes,
+                                                    const std::function<bool()>& goes_on) = 0;
 
   virtual Result<Done, Failure> pause() = 0;
   virtual Result<Done, Failure> resume() = 0;

@@ -113,7 +113,8 @@ class Asking final : public grpc::ServerWriteReactor<v1::AskResponse> {
 };
 
 // Collects a header and chunks, bounded, then hands all of it to `Use` on a thread of its own.
-// Use: Status operator()(Header, std::vector<uint8_t> bytes).
+// Use: Status operator()(Header, std::vector<uint8_t> bytes, goes_on), where goes_on() says whether
+// somebody still waits for it.
 template <typename Request, typename Header, typename Use>
 class Upload final : public grpc::ServerReadReactor<Request> {
  public:
@@ -145,6 +146,7 @@ class Upload final : public grpc::ServerReadReactor<Request> {
     }
     this->StartRead(&request_);
   }
+  void OnCancel() override { is_cancelled_ = true; }
   void OnDone() override { delete this; }
 
  private:
@@ -167,13 +169,17 @@ class Upload final : public grpc::ServerReadReactor<Request> {
       return end_with(refusal(grpc::StatusCode::INVALID_ARGUMENT, "incomplete",
                               "the upload does not have the size that its header says"));
     }
-    parts_.mind.run([this] { end_with(use_(header_, std::move(bytes_))); });
+    parts_.mind.run([this] {
+      end_with(use_(header_, std::move(bytes_),
+                    [this] { return !is_cancelled_ && !parts_.is_stopping; }));
+    });
   }
 
   const LocalParts& parts_;
   Use use_;
   bool has_place_ = false;
   bool has_header_ = false;
+  std::atomic<bool> is_cancelled_{false};
   Request request_;
   Header header_;
   std::vector<uint8_t> bytes_;
@@ -195,7 +201,8 @@ grpc::ServerWriteReactor<v1::AskResponse>* MindCalls::Ask(Call* call,
 grpc::ServerReadReactor<v1::LearnRequest>* MindCalls::Learn(Call* call,
                                                             v1::LearnResponse* response) {
   return receive<v1::LearnRequest, v1::LearnHeader>(
-      parts_, call, [this, response](const v1::LearnHeader& header, std::vector<uint8_t> bytes) {
+      parts_, call,
+      [this, response](const v1::LearnHeader& header, std::vector<uint8_t> bytes, const auto&) {
         const auto outcome =
             parts_.daemon.learn(header.name(), kind_of(header.kind()), std::move(bytes));
         if (!outcome) return refusal_of(outcome.error());
@@ -222,8 +229,11 @@ grpc::ServerUnaryReactor* MindCalls::Teach(Call* call, const v1::TeachRequest* r
 grpc::ServerReadReactor<v1::EvaluateRequest>* MindCalls::Evaluate(Call* call,
                                                                   v1::EvaluateResponse* response) {
   return receive<v1::EvaluateRequest, v1::EvaluateHeader>(
-      parts_, call, [this, response](const v1::EvaluateHeader& header, std::vector<uint8_t> bytes) {
-        const auto outcome = parts_.daemon.evaluate(kind_of(header.kind()), std::move(bytes));
+      parts_, call,
+      [this, response](const v1::EvaluateHeader& header, std::vector<uint8_t> bytes,
+                       const auto& goes_on) {
+        const auto outcome =
+            parts_.daemon.evaluate(kind_of(header.kind()), std::move(bytes), goes_on);
         if (!outcome) return refusal_of(outcome.error());
         response->set_kind(kind_of(outcome->kind));
         response->set_bits_per_byte(outcome->bits_per_byte);

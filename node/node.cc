@@ -223,12 +223,15 @@ Result<TeachOutcome, Failure> Node::teach(const std::string& prompt, const std::
   return outcome;
 }
 
-Result<EvaluateOutcome, Failure> Node::evaluate(DataKind kind, std::vector<uint8_t> bytes) {
+Result<EvaluateOutcome, Failure> Node::evaluate(DataKind kind, std::vector<uint8_t> bytes,
+                                                const std::function<bool()>& goes_on) {
   const Result<Source, Failure> source = parse_source("the data", kind, std::move(bytes));
   if (!source) return Unexpected{source.error()};
   const auto current = learner_->weights(answer_timeout);
   if (!current) return busy("eval");
-  return node::evaluate(*current, *source);
+  const std::optional<EvaluateOutcome> outcome = node::evaluate(*current, *source, goes_on);
+  if (!outcome) return fail(FailureKind::unavailable, "nobody waits for this score any more");
+  return *outcome;
 }
 
 Result<Done, Failure> Node::pause() {

@@ -4,6 +4,7 @@
 // protocol, transport, learner. Order of stopping: the reverse, with a goodbye to the peers and a
 // last checkpoint.
 #include <atomic>
+#include <functional>
 #include <memory>
 
 #include "node/daemon.h"
@@ -36,7 +37,8 @@ class Node : public Daemon {
                                       std::vector<uint8_t> bytes) override;
   Result<TeachOutcome, Failure> teach(const std::string& prompt,
                                       const std::string& answer) override;
-  Result<EvaluateOutcome, Failure> evaluate(DataKind kind, std::vector<uint8_t> bytes) override;
+  Result<EvaluateOutcome, Failure> evaluate(DataKind kind, std::vector<uint8_t> bytes,
+                                            const std::function<bool()>& goes_on) override;
   Result<Done, Failure> pause() override;
   Result<Done, Failure> resume() override;
   Result<std::string, Failure> snapshot() override;

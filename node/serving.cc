@@ -28,16 +28,19 @@ void answer(model::Session session, const AskOptions& options,
   }
 }
 
-EvaluateOutcome evaluate(const model::Snapshot& snapshot, const Source& source) {
+std::optional<EvaluateOutcome> evaluate(const model::Snapshot& snapshot, const Source& source,
+                                        const model::GoesOn& goes_on) {
   EvaluateOutcome outcome{.kind = source.kind};
   if (source.kind == DataKind::pairs) {
-    const model::PairScore score = model::score_pairs(snapshot, source.pairs);
-    outcome.accuracy = score.exact_match;
-    outcome.examples = score.pairs;
+    const auto score = model::score_pairs(snapshot, source.pairs, goes_on);
+    if (!score) return std::nullopt;
+    outcome.accuracy = score->exact_match;
+    outcome.examples = score->pairs;
   } else {
-    const model::TextScore score = model::score_text(snapshot, source.text);
-    outcome.bits_per_byte = score.bits_per_byte;
-    outcome.bytes = score.bytes;
+    const auto score = model::score_text(snapshot, source.text, goes_on);
+    if (!score) return std::nullopt;
+    outcome.bits_per_byte = score->bits_per_byte;
+    outcome.bytes = score->bytes;
   }
   return outcome;
 }

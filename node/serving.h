@@ -3,6 +3,7 @@
 // several at once.
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "model/quantised.h"
@@ -25,6 +26,8 @@ class Served {
 void answer(model::Session session, const AskOptions& options,
             const std::function<bool(const std::string&)>& on_bytes);
 
-EvaluateOutcome evaluate(const model::Snapshot& snapshot, const Source& source);
+// None: `goes_on`, asked every few hundred bytes, said no.
+std::optional<EvaluateOutcome> evaluate(const model::Snapshot& snapshot, const Source& source,
+                                        const model::GoesOn& goes_on);
 
 }  // namespace starling::node

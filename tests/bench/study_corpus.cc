@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -14,7 +15,7 @@ constexpr size_t text_size_min = 100'000;
 
 std::optional<Text> read_text(const std::string& path, size_t scored_max) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
+  if (!file || !std::filesystem::is_regular_file(path)) return std::nullopt;
   Text text;
   text.bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
   if (text.bytes.size() < text_size_min) return std::nullopt;

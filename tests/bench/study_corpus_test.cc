@@ -18,6 +18,11 @@ Text counting_text(uint8_t first, size_t size) {
 
 }  // namespace
 
+TEST_CASE("what is not a file is no text") {
+  CHECK_FALSE(read_text("/", 0).has_value());
+  CHECK_FALSE(read_text("/no/such/file", 0).has_value());
+}
+
 TEST_CASE("a row of the study reads on in its text, then moves to the next; all get equal shares") {
   const std::vector<Text> texts = {counting_text(0, 2000), counting_text(100, 1500)};
   const StreamOptions options{.rows = 3, .length = 16, .stay = 4};

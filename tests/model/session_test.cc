@@ -105,6 +105,10 @@ TEST_CASE("the score of a text is the mean of what a session predicts") {
   CHECK(score.bytes == 1200);
   CHECK(score.bits_per_byte == doctest::Approx(nats * std::numbers::log2e / 1200).epsilon(1e-5));
   CHECK(score_text(*snapshot, {}).bytes == 0);
+  int windows = 0;
+  CHECK_FALSE(score_text(*snapshot, text, [&] { return ++windows < 2; }).has_value());
+  CHECK(windows == 2);
+  CHECK(score_text(*snapshot, text, [] { return true; })->bits_per_byte == score.bits_per_byte);
 }
 
 TEST_CASE("pairs are scored as greedy decoding would answer") {

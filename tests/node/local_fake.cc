@@ -153,10 +153,12 @@ Result<TeachOutcome, Failure> FakeDaemon::teach(const std::string& prompt,
   return TeachOutcome{.learned = is_learned, .steps = 12, .answer = is_learned ? answer : "?"};
 }
 
-Result<EvaluateOutcome, Failure> FakeDaemon::evaluate(DataKind kind, std::vector<uint8_t> bytes) {
+Result<EvaluateOutcome, Failure> FakeDaemon::evaluate(DataKind kind, std::vector<uint8_t> bytes,
+                                                      const std::function<bool()>& goes_on) {
   if (auto done = note("evaluate " + std::to_string(static_cast<int>(kind))); !done) {
     return Unexpected{done.error()};
   }
+  CHECK(goes_on());
   EvaluateOutcome outcome;
   outcome.kind = kind == DataKind::pairs ? DataKind::pairs : DataKind::text;
   outcome.bytes = bytes.size();

@@ -26,7 +26,8 @@ class FakeDaemon final : public Daemon {
                                       std::vector<uint8_t> bytes) override;
   Result<TeachOutcome, Failure> teach(const std::string& prompt,
                                       const std::string& answer) override;
-  Result<EvaluateOutcome, Failure> evaluate(DataKind kind, std::vector<uint8_t> bytes) override;
+  Result<EvaluateOutcome, Failure> evaluate(DataKind kind, std::vector<uint8_t> bytes,
+                                            const std::function<bool()>& goes_on) override;
   Result<Done, Failure> pause() override { return note("pause"); }
   Result<Done, Failure> resume() override { return note("resume"); }
   Result<std::string, Failure> snapshot() override { return path("snapshot"); }

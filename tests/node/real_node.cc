@@ -82,11 +82,11 @@ std::string Folder::write(const std::string& name, const std::string& content) c
   return path;
 }
 
-CliResult starling_cli(const std::vector<std::string>& arguments) {
+CliResult starling_cli(const std::vector<std::string>& arguments, int timeout_s) {
   const Folder folder;
   const std::string out = folder / "out", err = folder / "err";
   CliResult result;
-  result.exit_code = wait_for(spawn(arguments, out, err), 120);
+  result.exit_code = wait_for(spawn(arguments, out, err), timeout_s);
   result.out = read_file(out);
   result.err = read_file(err);
   return result;

@@ -14,8 +14,8 @@ struct CliResult {
   int exit_code = -1;
   std::string out, err;
 };
-// Runs the built `starling` with these arguments to its end (at most 120 s).
-CliResult starling_cli(const std::vector<std::string>& arguments);
+// Runs the built `starling` with these arguments to its end, or kills it after `timeout_s`.
+CliResult starling_cli(const std::vector<std::string>& arguments, int timeout_s = 120);
 
 // A temporary folder that goes with its owner.
 class Folder {

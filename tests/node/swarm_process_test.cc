@@ -280,6 +280,24 @@ TEST_CASE("a node stops in time, in order, even while it evaluates a very long t
   CHECK_FALSE(std::filesystem::exists(a.directory() + "/api.sock"));
 }
 
+TEST_CASE("whoever hangs up while a very long text is evaluated frees the place for the next") {
+  const Folder folder;
+  found(folder / "a", "anna");
+  configure(folder / "a", {{"serve.requests_max", "1"}});
+  RealNode a(folder / "a");
+  a.start();
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
+  const std::string path = folder.write("long.txt", std::string(60u << 20, 'a'));
+  const auto ask = [&] { return starling_cli({"ask", "--dir", a.directory(), "x"}).exit_code; };
+  {
+    std::jthread evaluation([&] {
+      CHECK(starling_cli({"eval", "--dir", a.directory(), path}, 5).exit_code == -1);
+    });
+    REQUIRE(a.wait_until(5, [&](const json&) { return ask() == 75; }));  // busy with it
+  }
+  CHECK(a.wait_until(10, [&](const json&) { return ask() == 0; }));
+}
+
 TEST_CASE("kept data that was lost is said and left out, and the node comes up all the same") {
   const Folder folder;
   found(folder / "a", "anna");
