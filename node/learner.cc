@@ -80,6 +80,8 @@ LearnerReport Learner::report() const {
 void Learner::run(const std::stop_token& stop) {
   // Per thread on Linux: the threads that answer keep their priority.
   setpriority(PRIO_PROCESS, 0, learner_nice);
+  Cores cores(wiring_.config.model.threads);
+  ForeignLoad foreign;
   started_ = saved_ = steady_clock::now();
   if (!is_log_complete()) offer_snapshot();  // a newcomer could not be served from the log alone
   judge();
@@ -93,8 +95,11 @@ void Learner::run(const std::stop_token& stop) {
     renew_served(reason.empty());
     if (reason.empty() && steady_clock::now() >= rest_until_) {
       learn_one_step();
+      const auto now = steady_clock::now();
+      cores.stepped({.foreign = foreign.cores(now), .answers = wiring_.answers()}, now);
       continue;
     }
+    cores.give_back();
     if (!reason.empty()) {
       // A short text ends between two exchanges; what it taught is for the others too.
       if (state == "serving" && steps_since_exchange_ > 0 && !personal_since_) exchange();
@@ -108,6 +113,7 @@ void Learner::run(const std::stop_token& stop) {
             : steady_clock::now() + (base_change_ != announced_ ? announce_interval : idle_wait);
     if (std::optional<Command> command = queue_.pop_until(wake)) execute(std::move(*command));
   }
+  cores.give_back();
   set_state("stopping", "asked to stop", "a last checkpoint, then the end");
   while (std::optional<Command> command = queue_.try_pop()) execute(std::move(*command));
   const auto saved = save();

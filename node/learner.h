@@ -16,6 +16,7 @@
 #include <variant>
 
 #include "node/checkpoint_store.h"
+#include "node/cores.h"
 #include "node/delta_store.h"
 #include "node/events.h"
 #include "node/identity.h"
@@ -53,6 +54,7 @@ struct LearnerWiring {
   std::function<bool(swarm::Input)> to_swarm;  // false: the protocol thread does not keep up
   std::function<void(const swarm::SnapshotOffer&, const std::string& path)> offer;
   std::function<swarm::SwarmView()> view;
+  std::function<uint32_t()> answers;  // that are being worked on
 };
 
 class Learner {

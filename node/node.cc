@@ -15,6 +15,17 @@ namespace starling::node {
 
 namespace {
 
+class Counted {
+ public:
+  explicit Counted(std::atomic<uint32_t>& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::atomic<uint32_t>& count_;
+};
+
 using std::chrono::milliseconds;
 
 constexpr milliseconds answer_timeout{10000};
@@ -150,6 +161,7 @@ Result<Done, Failure> Node::ask(const AskOptions& options,
   if (!current) return busy("ask");
   AskOptions bounded = options;
   bounded.bytes_max = std::min(options.bytes_max, home_.config.serve.answer_bytes_max);
+  const Counted counted(answering_);
   answer(current->begin(), bounded, on_bytes);
   return Done{};
 }
@@ -229,6 +241,7 @@ Result<EvaluateOutcome, Failure> Node::evaluate(DataKind kind, std::vector<uint8
   if (!source) return Unexpected{source.error()};
   const auto current = learner_->weights(answer_timeout);
   if (!current) return busy("eval");
+  const Counted counted(answering_);
   const std::optional<EvaluateOutcome> outcome = node::evaluate(*current, *source, goes_on);
   if (!outcome) return fail(FailureKind::unavailable, "nobody waits for this score any more");
   return *outcome;

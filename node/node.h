@@ -91,6 +91,7 @@ class Node : public Daemon {
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<Transport> transport_;
   std::string listen_;  // host:port actually bound
+  std::atomic<uint32_t> answering_ = 0;  // calls that are being worked on, each on a thread
   std::atomic<bool> is_leaving_ = false;
   std::atomic<bool> is_stopped_ = false;
   std::mutex data_mutex_;  // one writer to data/ at a time

@@ -261,7 +261,8 @@ Result<Done, HomeError> Node::open_links() {
       .to_swarm = [this](swarm::Input input) { return driver_->push(std::move(input)); },
       .offer = [this](const swarm::SnapshotOffer& offer,
                       const std::string& path) { driver_->offer(offer, path); },
-      .view = [this] { return driver_->view(); }});
+      .view = [this] { return driver_->view(); },
+      .answers = [this] { return answering_.load(); }});
   driver_->connect(transport_.get(), learner_.get());
   std::vector<swarm::Input> first{std::move(found)};
   if (is_in_swarm) {
