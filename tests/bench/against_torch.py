@@ -45,7 +45,7 @@ PARAMETERS = {"tiny": 1_164_480, "small": 5_220_416, "base": 20_254_208}
 SCORED_BYTES = 32768
 LEARNING_RATES = (1.5e-3, 3e-3, 6e-3, 1.2e-2)
 OUR_RATES = {"tiny": 5e-3, "small": 2.5e-3, "base": 1.2e-3}
-OUR_TOKENS = (2.5e5, 5e5, 1e6, 1.25e6, 1.5e6, 2e6, 2.5e6, 4e6, 6e6)
+OUR_TOKENS = (2.5e5, 5e5, 1e6, 1.2e6, 1.3e6, 1.4e6, 1.5e6, 2e6, 2.5e6, 4e6, 6e6)
 
 
 def mlp_width(preset):
