@@ -217,6 +217,7 @@ void Driver::act(swarm::Output& output) {
                               {"reason", std::string(swarm::drop_reason_name(drop.reason))}});
                  },
                  [&](swarm::Notice& said) { notice(said); },
+                 [&](swarm::Prove& request) { prove(request); },
              },
              output);
 }
@@ -240,6 +241,18 @@ void Driver::send_stored(const swarm::SendStored& request) {
     return;
   }
   transport_->send(request.to, std::make_shared<const swarm::Bytes>(std::move(*frame)));
+}
+
+void Driver::prove(const swarm::Prove& request) {
+  const Result<swarm::Bytes, std::string> other = wiring_.log->read(request.key);
+  if (!other) {
+    log_warning("delta not readable", {{"error", other.error()}, {"effect", "nothing is proven"}});
+    return;
+  }
+  const auto proof = swarm::prove(*other, *request.frame);
+  if (!proof) return;  // what is on disk is the same delta
+  (void)push(swarm::ImportedMessage{
+      swarm::AdmissionNews{.digest = {}, .items = {swarm::admission_item(*proof)}}});
 }
 
 void Driver::send_chunk(const swarm::SendChunk& request) {

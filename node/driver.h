@@ -95,6 +95,7 @@ class Driver {
   void act(swarm::Output& output);
   void send(const swarm::PeerId& to, const swarm::Message& message);
   void send_stored(const swarm::SendStored& request);
+  void prove(const swarm::Prove& request);
   void send_chunk(const swarm::SendChunk& request);
   void save_chunk(const swarm::SaveChunk& chunk);
   void install(const swarm::InstallSnapshot& request);

@@ -105,8 +105,10 @@ Result<Done, HomeError> Node::open_stores() {
   const MindOptions options{home_.config, shape_, fingerprint_, home_.swarm, 0};
   mind_ = std::make_unique<Mind>(options, model::genesis(shape_, genesis_seed));
   recover_mind();
-  // The epoch must rise above every one this identity has used, even if state.db was lost.
-  uint64_t used = 0;
+  // The epoch must rise above every one this identity has used, even if state.db was lost, or is an
+  // older copy: numbers that it gave since then must not be given again, which would be proof of a
+  // fault. So it starts from the clock.
+  auto used = static_cast<uint64_t>(std::max<int64_t>(0, unix_s()));
   const auto note = [&](const swarm::Stream& stream) {
     if (stream.origin == home_.identity.id()) used = std::max(used, stream.epoch);
   };

@@ -8,6 +8,18 @@
 namespace starling::sim {
 namespace {
 
+// What came of members that are shut out differs between the others, and is in no base.
+swarm::VersionVector what_counts(const Device& device) {
+  const swarm::VersionVector& applied = device.learner().exchange().applied();
+  const swarm::Admissions* const known = device.admissions();
+  if (known == nullptr || known->expelled().empty()) return applied;
+  swarm::VersionVector rest;
+  for (const auto& [stream, seen] : applied.streams()) {
+    if (!known->expelled().contains(stream.origin)) rest.set(stream, seen);
+  }
+  return rest;
+}
+
 constexpr double banned_below = -50;  // points, as swarm/score.h
 
 }  // namespace
@@ -89,6 +101,11 @@ void Checker::look(const World& world, bool is_thorough) {
              name(world, node) + ": its base is not genesis plus what it holds");
     }
     if (!is_thorough) continue;
+    if (const swarm::Admissions* const known = device->admissions()) {
+      for (const swarm::PeerId& peer : known->expelled())
+        note("bans_only_for_the_guilty", !world.is_honest(world.node_of(peer)),
+             name(world, node) + " has shut an honest node out");
+    }
     for (const swarm::MemberView& row : device->state().members(world.instant())) {
       if (row.is_self || !world.is_honest(world.node_of(row.id))) continue;
       note("bans_only_for_the_guilty", row.score > banned_below,
@@ -106,11 +123,11 @@ void Checker::liveness(const World& world) {
     note("all_are_up", device->is_up(), who + " is not up");
     if (!device->is_up() || device->is_hostile()) continue;
     if (first == nullptr) first = device.get();
-    const auto& applied = device->learner().exchange().applied();
-    note("same_deltas_everywhere", applied == first->learner().exchange().applied(),
+    const swarm::VersionVector applied = what_counts(*device);
+    note("same_deltas_everywhere", applied == what_counts(*first),
          who + " holds " + std::to_string(applied.delta_count()) + " deltas, node " +
              std::to_string(first->index) + " holds " +
-             std::to_string(first->learner().exchange().applied().delta_count()));
+             std::to_string(what_counts(*first).delta_count()));
     note("same_base_everywhere", device->learner().base_hash() == first->learner().base_hash(),
          who + " has another base than node " + std::to_string(first->index));
   }
@@ -140,6 +157,7 @@ void Checker::faults_happened(const World& world) {
   expect(attack != "none", "hostile_deltas");
   expect(attack == "replay", "replays");
   expect(attack == "equivocate", "equivocations");
+  expect(attack == "equivocate", "expulsions");
   expect(attack == "selective_drop", "withheld");
   expect(attack == "announce", "false_announcements");
 }

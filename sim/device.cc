@@ -109,7 +109,7 @@ void Device::boot() {
   ++boots;
   ++disk_.epoch;
   published_ = control_seq_ = 0;
-  is_announcing_ = is_news_due_ = false;
+  is_announcing_ = is_news_due_ = is_expulsion_due_ = false;
   saved_at_ = world->now;
   const uint64_t lesson_seed = rng_for(world->seed, Purpose::learner, index).next();
   const Lessons::Own& own = world->lessons->nodes[index];
@@ -122,6 +122,7 @@ void Device::boot() {
   }
   if (disk_.checkpoint) learner_->restore(*disk_.checkpoint);
   replay_log();
+  if (disk_.admissions != nullptr) expel();
   swarm::Recovered recovered{.have = learner_->exchange().applied(),
                              .stored = {},
                              .members = disk_.members,
@@ -215,6 +216,7 @@ void Device::learned() {
                           [&](const swarm::SnapshotOffer& offer) { install(offer); }},
                waiting);
   }
+  if (is_expulsion_due_) expel();
   if (is_news_due_) announce();
   const bool is_due = learner_->steps_since_exchange() >= world->scenario->learn.steps_per_exchange;
   if (is_due || (is_finished() && learner_->steps_since_exchange() > 0)) publish();
@@ -267,6 +269,30 @@ void Device::apply(const swarm::Deliver& delivery) {
   assert(opened.has_value());
   if (learner_->accept(delivery.key, delivery.summary, opened->payload)) base_changed();
   if (tamper) tamper->see(world->course->table, opened->payload, world->course->genesis.size());
+}
+
+// Between two steps, as in the node.
+void Device::expel() {
+  is_expulsion_due_ = slice.has_value();
+  if (is_expulsion_due_) return;
+  bool is_changed = false;
+  for (const swarm::PeerId& peer : disk_.admissions->expelled()) {
+    if (peer == id_ || learner_->exchange().judgement().is_expelled(peer)) continue;
+    learner_->expel(peer, [this](const auto& key) { return payload(key); });
+    is_changed = true;
+    if (!is_hostile()) ++world->sometimes["expulsions"];
+  }
+  if (is_changed) base_changed();
+}
+
+void Device::prove(const swarm::Prove& request) {
+  const auto other = disk_.frames.find(request.key);
+  if (other == disk_.frames.end()) return;
+  const auto proof = swarm::prove(*other->second, *request.frame);
+  if (!proof) return;
+  ++world->sometimes["proofs"];
+  input(swarm::ImportedMessage{
+      swarm::AdmissionNews{.digest = {}, .items = {swarm::admission_item(*proof)}}});
 }
 
 void Device::base_changed() {
@@ -393,34 +419,37 @@ std::string Device::take_over(const swarm::SnapshotOffer& offer) {
 // ---- Outputs
 
 void Device::perform(const swarm::Output& output) {
-  std::visit(
-      Overloaded{
-          [&](const swarm::Send& request) { send(request.to, request.message); },
-          [&](const swarm::SendFrame& request) {
-            send_delta(request.to, request.key, request.frame, false);
-          },
-          [&](const swarm::SendStored& request) {
-            const auto found = disk_.frames.find(request.key);
-            if (found != disk_.frames.end())
-              send_delta(request.to, request.key, found->second, true);
-          },
-          [&](const swarm::SendChunk& request) { send_chunk(request); },
-          [&](const swarm::Open& open) { world->dial(index, open.address, open.expected); },
-          [&](const swarm::Close& close) { world->cut(index, close.peer, close.reason); },
-          [&](const swarm::Store& request) { store(request); },
-          [&](const swarm::Deliver& delivery) { deliver(delivery); },
-          [&](const swarm::SaveChunk& chunk) { save_chunk(chunk); },
-          [&](const swarm::InstallSnapshot& ready) {
-            world->at(world->now + disk_delay, SnapshotReady{index, boots, ready.offer});
-          },
-          [&](const swarm::SaveMembers& save) { disk_.members = save.records; },
-          [&](const swarm::AdmissionsChanged& changed) { disk_.admissions = changed.admissions; },
-          [&](const swarm::Drop& drop) {
-            if (drop.penalty > 0) ++world->sometimes["penalties"];
-          },
-          [&](const swarm::Notice&) {},
-      },
-      output);
+  std::visit(Overloaded{
+                 [&](const swarm::Send& request) { send(request.to, request.message); },
+                 [&](const swarm::SendFrame& request) {
+                   send_delta(request.to, request.key, request.frame, false);
+                 },
+                 [&](const swarm::SendStored& request) {
+                   const auto found = disk_.frames.find(request.key);
+                   if (found != disk_.frames.end())
+                     send_delta(request.to, request.key, found->second, true);
+                 },
+                 [&](const swarm::SendChunk& request) { send_chunk(request); },
+                 [&](const swarm::Open& open) { world->dial(index, open.address, open.expected); },
+                 [&](const swarm::Close& close) { world->cut(index, close.peer, close.reason); },
+                 [&](const swarm::Store& request) { store(request); },
+                 [&](const swarm::Deliver& delivery) { deliver(delivery); },
+                 [&](const swarm::SaveChunk& chunk) { save_chunk(chunk); },
+                 [&](const swarm::InstallSnapshot& ready) {
+                   world->at(world->now + disk_delay, SnapshotReady{index, boots, ready.offer});
+                 },
+                 [&](const swarm::SaveMembers& save) { disk_.members = save.records; },
+                 [&](const swarm::AdmissionsChanged& changed) {
+                   disk_.admissions = changed.admissions;
+                   expel();
+                 },
+                 [&](const swarm::Prove& request) { prove(request); },
+                 [&](const swarm::Drop& drop) {
+                   if (drop.penalty > 0) ++world->sometimes["penalties"];
+                 },
+                 [&](const swarm::Notice&) {},
+             },
+             output);
 }
 
 void Device::send(const swarm::PeerId& to, swarm::Message message) {

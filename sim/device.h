@@ -59,6 +59,7 @@ class Device {
   bool is_hostile() const { return tamper.has_value(); }
   const swarm::State& state() const { return *state_; }
   const Learner& learner() const { return *learner_; }
+  const swarm::Admissions* admissions() const { return disk_.admissions.get(); }
   Learner& learner() { return *learner_; }
   const swarm::PeerId& id() const { return id_; }
   const Disk& disk() const { return disk_; }
@@ -87,6 +88,8 @@ class Device {
   void become_somebody();  // a fresh identity and an empty disk
   void replay_log();
   void perform(const swarm::Output& output);
+  void expel();
+  void prove(const swarm::Prove& request);
   void send(const swarm::PeerId& to, swarm::Message message);
   void send_delta(const swarm::PeerId& to, const swarm::DeltaKey& key,
                   const swarm::SharedBytes& frame, bool is_asked);
@@ -110,7 +113,8 @@ class Device {
   Disk disk_;
   uint64_t control_seq_ = 0, published_ = 0;
   bool is_announcing_ = false;
-  bool is_news_due_ = false;  // of the base, once the slice is over
+  bool is_news_due_ = false;       // of the base, once the slice is over
+  bool is_expulsion_due_ = false;  // likewise
   Micros saved_at_ = 0;
   swarm::SharedBytes last_own_frame_;
   std::pair<swarm::DeltaKey, swarm::SharedBytes> second_face_;  // equivocation: for half the peers

@@ -159,6 +159,11 @@ swarm::Judged Learner::judge(const swarm::PayloadSource& payloads) {
   return exchange_.judge(payloads, x());
 }
 
+void Learner::expel(const swarm::PeerId& origin, const swarm::PayloadSource& payloads) {
+  hash_.reset();
+  exchange_.expel(origin, payloads, x());
+}
+
 void Learner::replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied,
                            swarm::Judgement judgement) {
   hash_.reset();

@@ -393,6 +393,14 @@ std::vector<swarm::PeerId> World::linked_to(uint32_t node) const {
   return peers;
 }
 
+bool World::is_shut_out(uint32_t node) const {
+  return std::any_of(devices.begin(), devices.end(), [&](const auto& device) {
+    const swarm::Admissions* const known = device->admissions();
+    return is_honest(device->index) && known != nullptr &&
+           known->expelled().contains(devices[node]->id());
+  });
+}
+
 uint32_t World::component_count() const {
   std::vector<uint32_t> leader(devices.size());
   for (uint32_t node = 0; node < leader.size(); ++node) leader[node] = node;
@@ -403,7 +411,7 @@ uint32_t World::component_count() const {
   for (const auto& [pair, link] : links_) leader[find(pair.first)] = find(pair.second);
   uint32_t count = 0;
   for (uint32_t node = 0; node < leader.size(); ++node)
-    count += devices[node]->is_up() && find(node) == node ? 1 : 0;
+    count += devices[node]->is_up() && find(node) == node && !is_shut_out(node) ? 1 : 0;
   return count;
 }
 

@@ -115,7 +115,8 @@ class World {
   void identify(const swarm::PeerId& id, uint32_t node) { nodes_of_ids_[id] = node; }
   uint32_t node_of(const swarm::PeerId& id) const { return nodes_of_ids_.at(id); }
   std::vector<swarm::PeerId> linked_to(uint32_t node) const;
-  uint32_t component_count() const;  // of the nodes that are up
+  uint32_t component_count() const;
+  bool is_shut_out(uint32_t node) const;  // as an honest node knows  // of the nodes that are up
   swarm::Instant instant() const { return {now / 1000}; }
   bool may_learn() const { return !is_settling(); }
   bool is_honest(uint32_t node) const { return !devices[node]->is_hostile(); }

@@ -1,11 +1,12 @@
-// item       = %x01 membership / %x02 revocation
+// item       = %x01 membership / %x02 revocation / %x03 proof         ; equivocation.cc
 // revocation = %x01 kind subject root by-size *by signature
 // kind = %x01 node / %x02 invite / %x03 issuer     subject = 20 bytes: a peer id, or the serial of
 // an invite and four zeros     root = 32 bytes     by-size = u16, 0: signed by the root     by =
 // membership of the issuer that signed     signature = 64 bytes, Ed25519, by root or issuer over
 //   %x12 "starling-revoke-v1" swarm-id kind subject signer:32
-// An item's id is the first half of the BLAKE2b-256 of its bytes; the set's digest is the hash of
-// its ids in ascending order. Numbers are little endian.
+// An item's id is the first half of the BLAKE2b-256 of its bytes, a proof's of %x03 and its
+// origin's key, so that any two proofs against one are the same item; the set's digest is the hash
+// of its ids in ascending order. Numbers are little endian.
 #include "swarm/admissions.h"
 
 #include <algorithm>
@@ -17,6 +18,7 @@ namespace {
 
 constexpr uint8_t membership_tag = 1;
 constexpr uint8_t revocation_tag = 2;
+constexpr uint8_t proof_tag = 3;
 constexpr uint8_t revocation_version = 1;
 constexpr std::string_view revoke_domain = "starling-revoke-v1";
 constexpr size_t serial_size = 16;
@@ -33,6 +35,10 @@ Bytes tagged(uint8_t tag, const Bytes& content) {
   writer.u8(tag);
   writer.raw(content);
   return writer.take();
+}
+
+Admissions::ItemId proof_id(const PublicKey& origin) {
+  return id_of(tagged(proof_tag, Bytes(origin.begin(), origin.end())));
 }
 
 Bytes revocation_message(const Revocation& revocation, const PublicKey& signer) {
@@ -130,6 +136,8 @@ Result<Done, AdmissionError> check(const Revocation& revocation, const SwarmId& 
   return Done{};
 }
 
+Bytes admission_item(const Equivocation& proof) { return tagged(proof_tag, encode(proof)); }
+
 // ---- The set
 
 Admissions::Place Admissions::place_of(const Membership& membership) {
@@ -160,9 +168,7 @@ Admissions::Taken Admissions::put(const Membership& membership) {
   if (found != places_.end() && found->second.size() >= contenders_max) {
     const Rank highest = *found->second.rbegin();
     if (highest < rank) return Taken::crowded;
-    const PeerId displaced = peer_id_of(membership_at(highest.second).identity);
-    by_identity_[displaced].erase(highest.second);
-    items_.erase(highest.second);
+    forget_membership(highest.second);
     found->second.erase(highest);
     --bindings_;
   } else if (bindings_ >= bindings_max) {
@@ -249,12 +255,39 @@ Admissions::Taken Admissions::add(const Revocation& revocation) {
   return Taken::added;
 }
 
+Admissions::Taken Admissions::add(const Equivocation& proof) {
+  const ItemId id = proof_id(proof.origin);
+  if (items_.contains(id)) return Taken::known;
+  const PeerId origin = peer_id_of(proof.origin);
+  const auto held = by_identity_.find(origin);
+  if (held == by_identity_.end() || held->second.empty()) return Taken::crowded;
+  if (!check(proof, swarm_)) return Taken::forged;
+  equivocators_.insert(origin);
+  items_.emplace(id, Item{admission_item(proof), proof});
+  return Taken::added;
+}
+
+// And with the last one of an identity what proves it guilty: strangers must not fill the set.
+void Admissions::forget_membership(const ItemId& id) {
+  const PublicKey identity = membership_at(id).identity;
+  const PeerId peer = peer_id_of(identity);
+  std::set<ItemId>& held = by_identity_.at(peer);
+  held.erase(id);
+  items_.erase(id);
+  if (!held.empty() || equivocators_.erase(peer) == 0) return;
+  items_.erase(proof_id(identity));
+}
+
 Admissions::Taken Admissions::add(ByteView item) {
   if (items_.contains(id_of(item))) return Taken::known;
   if (item.empty()) return Taken::forged;
   if (item[0] == membership_tag) {
     const auto membership = decode_membership(item.subspan(1));
     return membership ? add(*membership) : Taken::forged;
+  }
+  if (item[0] == proof_tag) {
+    const auto proof = decode_equivocation(item.subspan(1));
+    return proof ? add(*proof) : Taken::forged;
   }
   const auto revocation =
       item[0] == revocation_tag
@@ -272,6 +305,7 @@ void Admissions::settle() {
     if (named.first == RevokedKind::node && is_said_by(words, PeerId{}))
       expelled_.insert(PeerId{named.second});
   }
+  expelled_.insert(equivocators_.begin(), equivocators_.end());
   outcasts_ = expelled_;
   for (const auto& [peer, held] : by_identity_) {
     size_t good = 0, revoked = 0;
@@ -303,6 +337,7 @@ bool Admissions::is_named(RevokedKind kind, const std::array<uint8_t, 20>& subje
 }
 
 bool Admissions::is_revoked(const Membership& membership) const {
+  if (equivocators_.contains(peer_id_of(membership.identity))) return true;
   if (revoked_.empty()) return false;
   if (is_named(RevokedKind::node, peer_id_of(membership.identity).bytes, membership) ||
       is_named(RevokedKind::invite, subject_of(membership.invite.serial), membership)) {

@@ -7,6 +7,9 @@
 //     identity. Of several that are not revoked, the one with the lowest rank stays: the hash of
 //     place and identity. Whoever has an invite's line can try keys until one ranks below its
 //     owner's: the owner is told, and revokes the wrong one, and then the other one stays.
+//   - Who has signed two deltas with one number is revoked by the proof of it, without anybody's
+//   word.
+//     One proof is kept for an identity, whichever came first, as long as a membership of it is.
 // Thread: a value; queries are const.
 #include <map>
 #include <optional>
@@ -15,6 +18,7 @@
 #include <vector>
 
 #include "swarm/admission.h"
+#include "swarm/equivocation.h"
 
 namespace starling::swarm {
 
@@ -44,12 +48,15 @@ Bytes encode(const Revocation& revocation);
 Result<Revocation, AdmissionError> decode_revocation(ByteView bytes);
 Result<Done, AdmissionError> check(const Revocation& revocation, const SwarmId& swarm);
 
+// As an item of the set, for AdmissionNews.
+Bytes admission_item(const Equivocation& proof);
+
 class Admissions {
  public:
   using ItemId = std::array<uint8_t, 16>;
   struct Item {
     Bytes bytes;  // as encoded, with its tag before it
-    std::variant<Membership, Revocation> content;
+    std::variant<Membership, Revocation, Equivocation> content;
   };
   explicit Admissions(const SwarmId& swarm) : swarm_(swarm) { settle(); }
 
@@ -58,7 +65,8 @@ class Admissions {
   // With those of its issuers. Checks every signature that it has not seen before.
   Taken add(const Membership& membership);
   Taken add(const Revocation& revocation);
-  Taken add(ByteView item);  // as from a peer or the disk
+  Taken add(const Equivocation& proof);  // crowded: nobody knows a membership of its origin yet
+  Taken add(ByteView item);              // as from a peer or the disk
   // To be called after additions, before questions.
   void settle();
 
@@ -71,6 +79,7 @@ class Admissions {
   // Of them those that are revoked, so that nothing they taught may stay; of the others another
   // only has their place, as far as is known yet.
   const std::set<PeerId>& expelled() const { return expelled_; }
+  bool is_equivocator(const PeerId& peer) const { return equivocators_.contains(peer); }
   // Places that more than one identity claims: the one that stays first. None: all are revoked.
   struct Dispute {
     std::optional<PeerId> stays;
@@ -102,6 +111,7 @@ class Admissions {
   static std::array<uint8_t, 16> rank_of(const Place& place, const PublicKey& identity);
   const Membership& membership_at(const ItemId& id) const;
   Taken put(const Membership& membership);
+  void forget_membership(const ItemId& id);
   bool is_revoked(const Membership& membership) const;
   bool is_named(RevokedKind kind, const std::array<uint8_t, 20>& subject,
                 const Membership& membership) const;
@@ -118,6 +128,7 @@ class Admissions {
   std::map<std::pair<RevokedKind, std::array<uint8_t, 20>>, std::set<Word>> revoked_;
   std::map<PeerId, std::set<ItemId>> by_signer_;  // revocations
   std::map<PeerId, std::set<ItemId>> by_identity_;
+  std::set<PeerId> equivocators_;
   std::set<PeerId> outcasts_, expelled_;
   Digest digest_{};
 };

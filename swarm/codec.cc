@@ -1,6 +1,6 @@
 // message   = %x01 hello / %x02 members / %x03 heartbeat / %x04 pull / %x05 offer / %x06
 // chunk-request / %x07 chunk
-//           / %x08 goodbye / %x09 news
+//           / %x08 goodbye / %x09 news / %x0a witness
 // hello     = version-min:int version-max:int features:int fingerprint:16 software:text record
 // extension:bytes     ; version-min <= version-max
 // members   = count:int *record record    = membership name:text
@@ -16,6 +16,7 @@
 // chunk     = file-hash:32 index:int size:int bytes
 // goodbye   = reason:text
 // news      = digest:32 count:int *item      item = size:int bytes          ; see admissions.cc
+// witness   = count:int *sighting            sighting = key hash:8
 //
 // int  = LEB128 in its shortest form            text = size:int bytes, UTF-8 without control
 // characters (wire.h) flag = %x00 / %x01                            f32  = little endian, finite
@@ -172,25 +173,28 @@ void read(Reader& reader, Heartbeat& heartbeat) {
   heartbeat.is_learning = reader.flag();
 }
 
+void write_key(const DeltaKey& key, Writer& writer) {
+  assert(key.seq > 0);
+  writer.raw(key.stream.origin.bytes);
+  writer.varint(key.stream.epoch);
+  writer.varint(key.seq);
+}
+DeltaKey read_key(Reader& reader) {
+  DeltaKey key;
+  key.stream = read_stream(reader);
+  key.seq = reader.varint();
+  if (key.seq == 0) reader.fail(DropReason::malformed);
+  return key;
+}
+
 void write(const Pull& pull, Writer& writer) {
   assert(pull.keys.size() <= pull_keys_max);
   writer.varint(pull.keys.size());
-  for (const DeltaKey& key : pull.keys) {
-    assert(key.seq > 0);
-    writer.raw(key.stream.origin.bytes);
-    writer.varint(key.stream.epoch);
-    writer.varint(key.seq);
-  }
+  for (const DeltaKey& key : pull.keys) write_key(key, writer);
 }
 void read(Reader& reader, Pull& pull) {
   const uint64_t count = reader.varint(pull_keys_max);
-  for (uint64_t i = 0; i < count && !reader.fault(); ++i) {
-    DeltaKey key;
-    key.stream = read_stream(reader);
-    key.seq = reader.varint();
-    if (key.seq == 0) reader.fail(DropReason::malformed);
-    pull.keys.push_back(key);
-  }
+  for (uint64_t i = 0; i < count && !reader.fault(); ++i) pull.keys.push_back(read_key(reader));
 }
 
 void write(const SnapshotOffer& offer, Writer& writer) {
@@ -251,6 +255,24 @@ void read(Reader& reader, AdmissionNews& news) {
   }
 }
 
+void write(const Witness& witness, Writer& writer) {
+  assert(witness.seen.size() <= sightings_max);
+  writer.varint(witness.seen.size());
+  for (const Sighting& sighting : witness.seen) {
+    write_key(sighting.key, writer);
+    writer.raw(sighting.hash);
+  }
+}
+void read(Reader& reader, Witness& witness) {
+  const uint64_t count = reader.varint(sightings_max);
+  for (uint64_t i = 0; i < count && !reader.fault(); ++i) {
+    Sighting sighting;
+    sighting.key = read_key(reader);
+    sighting.hash = reader.array<8>();
+    witness.seen.push_back(sighting);
+  }
+}
+
 template <typename T>
 Message read_as(Reader& reader) {
   T message;
@@ -279,12 +301,14 @@ Message read_message(Reader& reader) {
       return read_as<Goodbye>(reader);
     case 9:
       return read_as<AdmissionNews>(reader);
+    case 10:
+      return read_as<Witness>(reader);
     default:  // a kind that a later version added; no version has a kind 0
       reader.fail(tag == 0 ? DropReason::malformed : DropReason::unknown_kind);
       return Goodbye{};
   }
 }
-static_assert(std::variant_size_v<Message> == 9,
+static_assert(std::variant_size_v<Message> == 10,
               "the tag of a message is its place in Message, from 1");
 
 }  // namespace

@@ -34,6 +34,11 @@ DeltaLog::Standing DeltaLog::standing(const DeltaKey& key, const ShortHash& hash
   return is_full ? Standing::no_room : Standing::fresh;
 }
 
+std::optional<ShortHash> DeltaLog::hash_of(const DeltaKey& key) const {
+  const auto found = entries_.find(key);
+  return found == entries_.end() ? std::nullopt : std::optional(found->second.hash);
+}
+
 void DeltaLog::remember(const DeltaKey& key, const Entry& entry) {
   if (!entries_.emplace(key, entry).second) return;
   order_.push_back(key);

@@ -4,6 +4,7 @@
 // driver.
 #include <deque>
 #include <map>
+#include <optional>
 #include <span>
 
 #include "swarm/bytes.h"
@@ -38,6 +39,8 @@ class DeltaLog {
   void forget(std::span<const DeltaKey> keys);  // still had, no longer served
 
   bool is_served(const DeltaKey& key) const { return entries_.contains(key); }
+  // None: not served any more, or never had.
+  std::optional<ShortHash> hash_of(const DeltaKey& key) const;
   const VersionVector& have() const { return have_; }
   uint64_t count_of(const PeerId& origin) const;  // deltas of that member that we have
 

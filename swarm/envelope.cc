@@ -152,14 +152,11 @@ Bytes seal(FrameHeader header, ByteView payload, const Signer& signer) {
   return writer.take();
 }
 
-Result<Opened, DropReason> open(ByteView frame, const std::array<uint8_t, 16>& swarm) {
-  if (frame.size() > size_t{header_size} + payload_size_max)
-    return Unexpected{DropReason::oversized};
-  if (frame.empty()) return Unexpected{DropReason::truncated};
-  if (frame[0] != frame_version) return Unexpected{DropReason::bad_version};
-  if (frame.size() < header_size) return Unexpected{DropReason::truncated};
-
-  Reader reader(frame);
+Result<FrameHeader, DropReason> parse_header(ByteView bytes) {
+  if (bytes.empty()) return Unexpected{DropReason::truncated};
+  if (bytes[0] != frame_version) return Unexpected{DropReason::bad_version};
+  if (bytes.size() < header_size) return Unexpected{DropReason::truncated};
+  Reader reader(bytes);
   reader.u8();
   const uint8_t kind = reader.u8();
   FrameHeader header;
@@ -172,23 +169,35 @@ Result<Opened, DropReason> open(ByteView frame, const std::array<uint8_t, 16>& s
   header.payload_hash = reader.array<32>();
   header.payload_size = reader.u32();
   header.samples = reader.u64();
-  const Signature signature = reader.array<64>();
-  const ByteView payload = reader.rest();
-
   if (kind != static_cast<uint8_t>(FrameKind::control) &&
       kind != static_cast<uint8_t>(FrameKind::delta)) {
     return Unexpected{DropReason::malformed};
   }
   if (header.payload_size > payload_size_max) return Unexpected{DropReason::oversized};
-  if (payload.size() < header.payload_size) return Unexpected{DropReason::truncated};
-  if (payload.size() > header.payload_size || header.seq == 0)
-    return Unexpected{DropReason::malformed};
-  if (header.swarm != swarm) return Unexpected{DropReason::wrong_swarm};
-  if (!verify(frame_domain, frame.first(signed_size), signature, header.origin)) {
-    return Unexpected{DropReason::bad_signature};
-  }
-  if (blake2b(payload) != header.payload_hash) return Unexpected{DropReason::bad_payload_hash};
-  return Opened{header, payload};
+  if (header.seq == 0) return Unexpected{DropReason::malformed};
+  return header;
+}
+
+bool is_signed(ByteView bytes) {
+  const auto header = parse_header(bytes);
+  if (!header) return false;
+  Signature signature{};
+  std::copy_n(bytes.begin() + signed_size, signature.size(), signature.begin());
+  return verify(frame_domain, bytes.first(signed_size), signature, header->origin);
+}
+
+Result<Opened, DropReason> open(ByteView frame, const std::array<uint8_t, 16>& swarm) {
+  if (frame.size() > size_t{header_size} + payload_size_max)
+    return Unexpected{DropReason::oversized};
+  const auto header = parse_header(frame);
+  if (!header) return Unexpected{header.error()};
+  const ByteView payload = frame.subspan(header_size);
+  if (payload.size() < header->payload_size) return Unexpected{DropReason::truncated};
+  if (payload.size() > header->payload_size) return Unexpected{DropReason::malformed};
+  if (header->swarm != swarm) return Unexpected{DropReason::wrong_swarm};
+  if (!is_signed(frame.first(header_size))) return Unexpected{DropReason::bad_signature};
+  if (blake2b(payload) != header->payload_hash) return Unexpected{DropReason::bad_payload_hash};
+  return Opened{*header, payload};
 }
 
 }  // namespace starling::swarm

@@ -76,6 +76,11 @@ bool verify(std::string_view domain, ByteView message, const Signature& signatur
 // payload_size_max.
 Bytes seal(FrameHeader header, ByteView payload, const Signer& signer);
 
+// What stands in the first header_size bytes; nothing of it is believed before is_signed().
+Result<FrameHeader, DropReason> parse_header(ByteView bytes);
+// Whether the origin that the header names has signed it. The payload is not looked at.
+bool is_signed(ByteView bytes);
+
 struct Opened {
   FrameHeader header;
   ByteView payload;  // into the frame

@@ -114,11 +114,10 @@ struct ImportedDelta {
 struct Leave {};
 struct Wake {};  // next_deadline() has come
 
-using Input =
-    std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta, ReceivedRefused,
-                 Publish, Recovered, Forgotten, BaseReached, SnapshotAvailable, SnapshotInstalled,
-                 ChunkSaved, Progress, AddAddress, Ban, Leave, Wake, Revoke, ImportedMessage,
-                 ImportedDelta>;
+using Input = std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta,
+                           ReceivedRefused, Publish, Recovered, Forgotten, BaseReached,
+                           SnapshotAvailable, SnapshotInstalled, ChunkSaved, Progress, AddAddress,
+                           Ban, Leave, Wake, Revoke, ImportedMessage, ImportedDelta>;
 
 // ---- Output
 // ------------------------------------------------------------------------------------------------
@@ -156,6 +155,12 @@ struct Deliver {  // taken: what it counts for is judged where the base is (exch
   DeltaKey key;
   DeltaSummary summary;
   SharedBytes frame;  // never null; a driver that drops it reads it from the log
+};
+// Two deltas of one number: the log on disk holds the other one. Both together are the proof
+// (equivocation.h), which comes back as ImportedMessage.
+struct Prove {
+  DeltaKey key;
+  SharedBytes frame;
 };
 struct SaveChunk {
   Digest file_hash{};
@@ -200,6 +205,6 @@ struct Notice {
 
 using Output =
     std::variant<Send, SendFrame, SendStored, SendChunk, Open, Close, Store, Deliver, SaveChunk,
-                 InstallSnapshot, SaveMembers, Drop, Notice, AdmissionsChanged>;
+                 InstallSnapshot, SaveMembers, Drop, Notice, AdmissionsChanged, Prove>;
 
 }  // namespace starling::swarm

@@ -1,11 +1,13 @@
 #pragma once
 // What the state keeps of a link that is up.
+#include <deque>
 #include <set>
 #include <string>
 
 #include "swarm/admissions.h"
 #include "swarm/config.h"
 #include "swarm/instant.h"
+#include "swarm/message.h"
 #include "swarm/replay_window.h"
 #include "swarm/token_bucket.h"
 #include "swarm/version_vector.h"
@@ -47,6 +49,7 @@ struct Link {
   Instant admissions_sent_at{INT64_MIN / 2};     // all of them, as its digest was another
   int64_t admissions_pause_ms = 0;               // until they may be sent again
   Instant diverged_at{INT64_MIN};
+  std::deque<Sighting> untold;  // it has yet to hear of; at most sightings_max, the newest
 };
 
 }  // namespace starling::swarm

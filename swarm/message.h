@@ -27,6 +27,7 @@ inline constexpr size_t software_size_max = 32;
 inline constexpr size_t extension_size_max = 1024;
 inline constexpr size_t chunk_size_max = 256u << 10;
 inline constexpr size_t admission_items_max = 64;  // in one message
+inline constexpr size_t sightings_max = 128;       // likewise
 
 // What a member says of itself; proven by its certificate. Higher (epoch, incarnation) replaces
 // lower.
@@ -102,7 +103,17 @@ struct AdmissionNews {
   std::vector<Bytes> items;
 };
 
+// What the sender was given lately, by hash: an origin that signs two deltas with one number gives
+// its neighbours different ones, and they meet here (equivocation.h).
+struct Sighting {
+  DeltaKey key;
+  std::array<uint8_t, 8> hash{};  // the beginning of the payload's
+};
+struct Witness {
+  std::vector<Sighting> seen;
+};
+
 using Message = std::variant<Hello, Members, Heartbeat, Pull, SnapshotOffer, ChunkRequest, Chunk,
-                             Goodbye, AdmissionNews>;
+                             Goodbye, AdmissionNews, Witness>;
 
 }  // namespace starling::swarm

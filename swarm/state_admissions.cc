@@ -62,6 +62,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const AdmissionNews& new
 }
 
 std::string State::Parts::why_outcast(const PeerId& peer) const {
+  if (admissions.is_equivocator(peer)) return "it signed two different deltas with one number";
   bool is_displaced = false;
   for (const Membership& membership : admissions.memberships(peer)) {
     is_displaced =
@@ -97,6 +98,7 @@ void State::Parts::settle_admissions(Turn& turn, bool is_told) {
     if (is_told) turn.outbox.push_back(Notice{Notice::Kind::revoked, peer, reason, {}, 0});
     if (peer != self) evict(turn, peer, reason);
     outcast_at = turn.now;
+    std::erase_if(disputed, [&](const auto& item) { return item.first.stream.origin == peer; });
   }
   if (is_told) tell_disputes(turn);
   turn.outbox.push_back(AdmissionsChanged{std::make_shared<const Admissions>(admissions)});

@@ -75,14 +75,7 @@ bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, cons
   const DeltaLog::Standing standing = log.standing(key, short_hash(received.header.payload_hash));
   const bool is_stranger_in_own_name = is_own && standing != DeltaLog::Standing::duplicate;
   if (standing == DeltaLog::Standing::equivocation || is_stranger_in_own_name) {
-    const int penalty = penalty_of(DropReason::equivocation);
-    const std::string reason =
-        is_own ? "our identity is in use elsewhere" : "two deltas with one number";
-    turn.outbox.push_back(
-        Notice{Notice::Kind::equivocation, origin, reason, key, received.summary.norm});
-    if (Member* const member = roster.find(origin)) member->has_equivocated = true;
-    drop(turn, from, DropReason::equivocation, from == origin ? penalty : 0);
-    if (from != origin && origin != self) blame(turn, origin, DropReason::equivocation, penalty);
+    accuse(turn, received, key);
     return false;
   }
   if (standing == DeltaLog::Standing::duplicate || transfer.is_installing(key)) {
@@ -103,6 +96,38 @@ bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, cons
   return true;
 }
 
+// The proof shuts the origin out everywhere. Not ourselves: whoever uses our identity elsewhere is
+// found out by the others.
+void State::Parts::accuse(Turn& turn, const ReceivedDelta& received, const DeltaKey& key) {
+  const PeerId& origin = key.stream.origin;
+  const int penalty = penalty_of(DropReason::equivocation);
+  const bool is_own = origin == self;
+  const std::string reason =
+      is_own ? "our identity is in use elsewhere" : "two deltas with one number";
+  turn.outbox.push_back(
+      Notice{Notice::Kind::equivocation, origin, reason, key, received.summary.norm});
+  if (Member* const member = roster.find(origin)) member->has_equivocated = true;
+  if (!is_own && log.is_served(key)) turn.outbox.push_back(Prove{key, received.frame});
+  drop(turn, received.from, DropReason::equivocation, received.from == origin ? penalty : 0);
+  if (received.from != origin && !is_own) blame(turn, origin, DropReason::equivocation, penalty);
+}
+
+// Who was given another delta than we under the same number is asked for it.
+void State::Parts::take(Turn& turn, const PeerId& from, const Witness& witness) {
+  Pull pull;
+  for (const Sighting& sighting : witness.seen) {
+    const PeerId& origin = sighting.key.stream.origin;
+    if (origin == self || admissions.is_outcast(origin)) continue;
+    const std::optional<ShortHash> own = log.hash_of(sighting.key);
+    if (!own || std::equal(sighting.hash.begin(), sighting.hash.end(), own->begin())) continue;
+    if (disputed.size() >= disputed_max && !disputed.contains(sighting.key)) continue;
+    if (pull.keys.size() >= pull_keys_max || disputed[sighting.key]++ >= disputed_asks_max)
+      continue;
+    pull.keys.push_back(sighting.key);
+  }
+  if (!pull.keys.empty()) turn.outbox.push_back(Send{from, std::move(pull)});
+}
+
 void State::Parts::admit(Turn& turn, const ReceivedDelta& received, const DeltaKey& key) {
   const PeerId& origin = key.stream.origin;
   const DeltaSummary& summary = received.summary;
@@ -114,6 +139,13 @@ void State::Parts::admit(Turn& turn, const ReceivedDelta& received, const DeltaK
   }
   log.add(key, {short_hash(received.header.payload_hash),
                 static_cast<uint32_t>(received.frame->size()), summary.norm});
+  Sighting sighting{.key = key, .hash = {}};
+  std::copy_n(received.header.payload_hash.begin(), sighting.hash.size(), sighting.hash.begin());
+  for (auto& [peer, link] : links) {
+    if (!link.is_greeted || peer == received.from || peer == origin) continue;
+    link.untold.push_back(sighting);
+    if (link.untold.size() > sightings_max) link.untold.pop_front();
+  }
   pulls.arrived(key);
   turn.outbox.push_back(Store{key, received.frame});
   Member* const member = received.from == self ? nullptr : roster.find(origin);

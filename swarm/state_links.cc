@@ -317,6 +317,10 @@ void State::Parts::send_heartbeat(Turn& turn, const PeerId& peer, Link& link) {
     heartbeat.have.set(stream, seen);
   }
   turn.outbox.push_back(Send{peer, std::move(heartbeat)});
+  if (!link.untold.empty()) {
+    turn.outbox.push_back(Send{peer, Witness{{link.untold.begin(), link.untold.end()}}});
+    link.untold.clear();
+  }
   // Between 90 and 110 % of the interval, so that the swarm's heartbeats do not fall in step.
   const int64_t interval_ms = config.heartbeat_interval_ms;
   const auto spread = static_cast<uint64_t>(interval_ms / 5 + 1);

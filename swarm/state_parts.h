@@ -29,6 +29,9 @@ inline constexpr int64_t admissions_repeat_ms = 10000;
 inline constexpr int64_t admissions_repeat_max_ms = 600000;
 // For so long after someone was shut out bases may differ: each takes out its deltas when it can.
 inline constexpr int64_t outcast_settle_ms = 60000;
+// Deltas of which neighbours tell another hash: asked for so often, and so many kept account of.
+inline constexpr uint32_t disputed_asks_max = 3;
+inline constexpr size_t disputed_max = 256;
 inline constexpr size_t spare_links_max =
     16;  // links beyond members_max, until their Hello is refused
 
@@ -88,6 +91,8 @@ struct State::Parts {
   void take(Turn& turn, const PeerId& from, const SnapshotOffer& offer);
   void take(Turn& turn, const PeerId& from, const ChunkRequest& request);
   void take(Turn& turn, const PeerId& from, const Chunk& chunk);
+  void take(Turn& turn, const PeerId& from, const Witness& witness);
+  void accuse(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
   bool is_admissible(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
   void admit(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
   void plan_pulls(Turn& turn);
@@ -134,6 +139,7 @@ struct State::Parts {
   uint64_t base_count = 0;
   Progress progress;
   Counters counters;
+  std::map<DeltaKey, uint32_t> disputed;  // how often the other one was asked for
   bool is_leaving = false;
   bool has_new_records = false;  // not yet handed to the driver
 

@@ -291,6 +291,7 @@ WORK = {"train": work_train, "generate": work_generate, "loss": work_loss}
 def work(order):
     import torch
     torch.set_num_threads(order["threads"])
+    torch.set_flush_denormal(True)  # Intel takes a hundred cycles for each of them
     result = WORK[order["work"]](order)
     # Which library multiplies decides much: the reference BLAS is an order slower.
     maps = pathlib.Path("/proc/self/maps").read_text() if os.path.exists("/proc/self/maps") else ""

@@ -1,6 +1,6 @@
 // First byte 0: a token's text. 1: a membership. 2, 3: the inside of a token of version 1, 2, to
 // which version, size, checksum and base58 are added here, because no mutation would ever guess a
-// checksum. 4: a revocation.
+// checksum. 4: a revocation. 5: a proof of equivocation.
 #include <algorithm>
 
 #include "swarm/admissions.h"
@@ -67,6 +67,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     const Bytes again = encode(revocation.value());
     assert(std::equal(again.begin(), again.end(), input.begin(), input.end()));
     (void)check(revocation.value(), swarm_id_of(revocation->root));
+  }
+  if (bytes[0] == 5) {
+    const auto proof = decode_equivocation(input);
+    if (!proof) return 0;
+    const Bytes again = encode(proof.value());
+    assert(std::equal(again.begin(), again.end(), input.begin(), input.end()));
+    (void)check(proof.value(), SwarmId{});
   }
   return 0;
 }

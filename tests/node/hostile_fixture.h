@@ -135,6 +135,13 @@ class Victim {
     }));
     check_untouched(expected_);
   }
+  // What it taught is out of the base again.
+  void check_withdrawn(const swarm::Bytes& payload) {
+    base_.withdraw(payload, {});
+    CHECK(node_.wait_until(hostile_patience_s, [&](const nlohmann::json& status) {
+      return status["swarm"]["base_hash"] == hex_of(base_.hash());
+    }));
+  }
   // As of the last check.
   uint64_t refused(const std::string& reason) const {
     return expected_["refused_by_reason"].value(reason, uint64_t{0});

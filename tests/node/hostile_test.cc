@@ -254,19 +254,29 @@ TEST_CASE("frames sent again, out of their order or before a greeting are refuse
   honest.contribute(victim, 7);
 }
 
-TEST_CASE("two deltas with one number, and deltas in the name of others, change nothing") {
+TEST_CASE("who signs two deltas with one number is shut out for good, and what it taught with it") {
   Victim victim;
-  Guest honest(victim, "honest"), hostile(victim, "hostile"), silent(victim, "silent");
+  Guest honest(victim, "honest"), hostile(victim, "hostile");
   honest.greet();
   hostile.greet();
   const Bytes first = DemoModel::get().delta(1), second = DemoModel::get().delta(2);
   hostile.send(hostile.delta(first, 1));
   victim.check_accepted(first);
-  hostile.send(hostile.delta(second, 1));
-  victim.check_refused("equivocation");
   honest.send(hostile.delta(second, 1));  // the proof may come through anyone
+  victim.check_withdrawn(first);
   victim.check_refused("equivocation");
+  CHECK(hostile.link().wait_ended());
+  honest.send(hostile.delta(second, 2));
+  victim.check_refused("revoked");
+  honest.contribute(victim, 3);
+}
 
+TEST_CASE("deltas in the name of others change nothing") {
+  Victim victim;
+  Guest honest(victim, "honest"), hostile(victim, "hostile"), silent(victim, "silent");
+  honest.greet();
+  hostile.greet();
+  const Bytes second = DemoModel::get().delta(2);
   // Of a member that has never shown its record, and of one that was never invited.
   hostile.send(silent.delta(second, 1));
   victim.check_refused("not_a_member");
@@ -279,7 +289,7 @@ TEST_CASE("two deltas with one number, and deltas in the name of others, change 
   // In the victim's own name, with its own key: a copy of its directory runs elsewhere.
   const auto owner = open_home(victim.directory());
   REQUIRE(owner);
-  header.epoch = 1u << 20;
+  header.epoch = uint64_t{1} << 40;
   hostile.send(swarm::seal(header, second, owner->identity.signer()));
   victim.check_refused("equivocation");
   honest.contribute(victim, 3);

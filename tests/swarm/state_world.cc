@@ -132,7 +132,18 @@ void Node::apply(const DeltaKey& key) {
   applied.insert(key);
 }
 
-void Node::report_base() { input(BaseReached{applied, digest_of(base)}); }
+// Without what came of members that are revoked, as Exchange::expel takes it out.
+void Node::report_base() {
+  uint64_t counted = base;
+  for (const auto& [stream, seen] : applied.streams()) {
+    if (admissions == nullptr || !admissions->expelled().contains(stream.origin)) continue;
+    for (uint64_t seq = 1; seq <= seen.contiguous; ++seq) counted -= worth({stream, seq});
+    for (uint64_t bit = 0; bit < 64; ++bit) {
+      if ((seen.bitmap >> bit & 1) != 0) counted -= worth({stream, seen.contiguous + 2 + bit});
+    }
+  }
+  input(BaseReached{applied, digest_of(counted)});
+}
 
 SnapshotOffer Node::make_snapshot() {
   SnapshotOffer offer;
@@ -228,54 +239,60 @@ void Node::install(const SnapshotOffer& offer) {
 }
 
 void Node::perform_one(const Output& output) {
-  std::visit(Overloaded{
-                 [&](const Send& send) {
-                   auto decoded = decode_message(encode_message(send.message));
-                   REQUIRE(decoded.has_value());
-                   FrameHeader header;
-                   header.kind = FrameKind::control;
-                   header.origin = keys.public_key;
-                   header.epoch = epoch;
-                   header.seq = ++control_seq;
-                   ++frames_sent;
-                   world.transmit(*this, send.to, ReceivedMessage{id, header, *decoded});
-                 },
-                 [&](const SendFrame& send) { send_delta(send.to, world.published.at(send.key)); },
-                 [&](const SendStored& send) { send_delta(send.to, filed.at(send.key)); },
-                 [&](const SendChunk& send) { send_chunk(send); },
-                 [&](const Open& open) {
-                   opens.push_back(open);
-                   world.dial(*this, open.address, open.expected);
-                 },
-                 [&](const Close& close) {
-                   closes.push_back(close);
-                   world.cut(id, close.peer,
-                             "closed by " + std::to_string(index) + ": " + close.reason);
-                 },
-                 [&](const Store& store) {
-                   REQUIRE(!filed.contains(store.key));
-                   filed[store.key] = world.published.at(store.key);
-                   order.push_back(store.key);
-                 },
-                 [&](const Deliver& deliver) {
-                   REQUIRE(filed.contains(deliver.key));
-                   REQUIRE(!applied.contains(deliver.key));
-                   apply(deliver.key);
-                   report_base();
-                 },
-                 [&](const SaveChunk& save) { save_chunk(save); },
-                 [&](const InstallSnapshot& ready) {
-                   world.at(20, [this, offer = ready.offer] { install(offer); });
-                 },
-                 [&](const SaveMembers& save) { saved_members = save.records; },
-                 [&](const AdmissionsChanged& changed) { admissions = changed.admissions; },
-                 [&](const Drop& drop) { drops.push_back(drop); },
-                 [&](const Notice& notice) {
-                   notices.push_back(notice);
-                   kinds.push_back(notice.kind);
-                 },
-             },
-             output);
+  std::visit(
+      Overloaded{
+          [&](const Send& send) {
+            auto decoded = decode_message(encode_message(send.message));
+            REQUIRE(decoded.has_value());
+            FrameHeader header;
+            header.kind = FrameKind::control;
+            header.origin = keys.public_key;
+            header.epoch = epoch;
+            header.seq = ++control_seq;
+            ++frames_sent;
+            world.transmit(*this, send.to, ReceivedMessage{id, header, *decoded});
+          },
+          [&](const SendFrame& send) { send_delta(send.to, world.published.at(send.key)); },
+          [&](const SendStored& send) { send_delta(send.to, filed.at(send.key)); },
+          [&](const SendChunk& send) { send_chunk(send); },
+          [&](const Open& open) {
+            opens.push_back(open);
+            world.dial(*this, open.address, open.expected);
+          },
+          [&](const Close& close) {
+            closes.push_back(close);
+            world.cut(id, close.peer, "closed by " + std::to_string(index) + ": " + close.reason);
+          },
+          [&](const Store& store) {
+            REQUIRE(!filed.contains(store.key));
+            filed[store.key] = world.published.at(store.key);
+            order.push_back(store.key);
+          },
+          [&](const Deliver& deliver) {
+            REQUIRE(filed.contains(deliver.key));
+            REQUIRE(!applied.contains(deliver.key));
+            apply(deliver.key);
+            report_base();
+          },
+          [&](const SaveChunk& save) { save_chunk(save); },
+          [&](const InstallSnapshot& ready) {
+            world.at(20, [this, offer = ready.offer] { install(offer); });
+          },
+          [&](const SaveMembers& save) { saved_members = save.records; },
+          [&](const AdmissionsChanged& changed) {
+            const bool is_less =
+                admissions != nullptr && admissions->expelled() != changed.admissions->expelled();
+            admissions = changed.admissions;
+            if (is_less) report_base();
+          },
+          [&](const Drop& drop) { drops.push_back(drop); },
+          [&](const Prove&) { ++proofs_wanted; },
+          [&](const Notice& notice) {
+            notices.push_back(notice);
+            kinds.push_back(notice.kind);
+          },
+      },
+      output);
 }
 
 void Node::perform(std::vector<Output>& outbox) {

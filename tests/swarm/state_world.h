@@ -77,6 +77,7 @@ class Node {
   // What it did since its first boot.
   std::vector<Notice> notices;
   std::vector<Drop> drops;
+  size_t proofs_wanted = 0;
   std::vector<Close> closes;
   std::vector<Open> opens;
   uint64_t frames_sent = 0, chunks_saved = 0;

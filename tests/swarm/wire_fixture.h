@@ -92,6 +92,7 @@ inline std::vector<NamedMessage> one_of_each() {
       {"chunk", Chunk{file_hash, 2, {1, 2, 3, 4, 5}}},
       {"goodbye", Goodbye{"leaving the swarm"}},
       {"admission_news", AdmissionNews{filled<32>(0x22), {Bytes{1, 2, 3}, Bytes{}}}},
+      {"witness", Witness{{{{{PeerId{filled<20>(2)}, 300}, 1}, filled<8>(0x33)}}}},
   };
 }
 
