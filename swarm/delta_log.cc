@@ -41,9 +41,9 @@ std::optional<ShortHash> DeltaLog::hash_of(const DeltaKey& key) const {
 
 void DeltaLog::remember(const DeltaKey& key, const Entry& entry) {
   if (!entries_.emplace(key, entry).second) return;
-  order_.push_back(key);
+  order_.push_back({++arrivals_, key});
   while (order_.size() > log_entries_max) {
-    entries_.erase(order_.front());
+    entries_.erase(order_.front().key);
     order_.pop_front();
   }
 }
@@ -65,7 +65,17 @@ void DeltaLog::merge(const VersionVector& have) { have_.merge(have); }
 void DeltaLog::forget(std::span<const DeltaKey> keys) {
   for (const DeltaKey& key : keys) entries_.erase(key);
   if (order_.size() <= 2 * entries_.size() + 64) return;
-  std::erase_if(order_, [this](const DeltaKey& key) { return !entries_.contains(key); });
+  std::erase_if(order_, [this](const Arrival& old) { return !entries_.contains(old.key); });
+}
+
+std::vector<DeltaKey> DeltaLog::arrived(uint64_t after, uint64_t until) const {
+  std::vector<DeltaKey> keys;
+  auto at = std::upper_bound(order_.begin(), order_.end(), after,
+                             [](uint64_t number, const Arrival& a) { return number < a.number; });
+  for (; at != order_.end() && at->number <= until; ++at) {
+    if (entries_.contains(at->key)) keys.push_back(at->key);
+  }
+  return keys;
 }
 
 uint64_t DeltaLog::count_of(const PeerId& origin) const {

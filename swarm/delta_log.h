@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "swarm/bytes.h"
 #include "swarm/version_vector.h"
@@ -43,13 +44,22 @@ class DeltaLog {
   std::optional<ShortHash> hash_of(const DeltaKey& key) const;
   const VersionVector& have() const { return have_; }
   uint64_t count_of(const PeerId& origin) const;  // deltas of that member that we have
+  // How many came in this life, also from disk: the number of the newest.
+  uint64_t arrivals() const { return arrivals_; }
+  // Those of them with numbers after + 1 to `until` that are still served, in their order.
+  std::vector<DeltaKey> arrived(uint64_t after, uint64_t until) const;
 
  private:
   void remember(const DeltaKey& key, const Entry& entry);
 
   VersionVector have_;
   std::map<DeltaKey, Entry> entries_;
-  std::deque<DeltaKey> order_;  // of arrival; may name forgotten keys
+  struct Arrival {
+    uint64_t number = 0;
+    DeltaKey key;
+  };
+  std::deque<Arrival> order_;  // may name forgotten keys
+  uint64_t arrivals_ = 0;
 };
 
 }  // namespace starling::swarm

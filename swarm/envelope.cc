@@ -178,12 +178,10 @@ Result<FrameHeader, DropReason> parse_header(ByteView bytes) {
   return header;
 }
 
-bool is_signed(ByteView bytes) {
-  const auto header = parse_header(bytes);
-  if (!header) return false;
+bool is_signed(const FrameHeader& header, ByteView bytes) {
   Signature signature{};
   std::copy_n(bytes.begin() + signed_size, signature.size(), signature.begin());
-  return verify(frame_domain, bytes.first(signed_size), signature, header->origin);
+  return verify(frame_domain, bytes.first(signed_size), signature, header.origin);
 }
 
 Result<Opened, DropReason> open(ByteView frame, const std::array<uint8_t, 16>& swarm) {
@@ -195,7 +193,7 @@ Result<Opened, DropReason> open(ByteView frame, const std::array<uint8_t, 16>& s
   if (payload.size() < header->payload_size) return Unexpected{DropReason::truncated};
   if (payload.size() > header->payload_size) return Unexpected{DropReason::malformed};
   if (header->swarm != swarm) return Unexpected{DropReason::wrong_swarm};
-  if (!is_signed(frame.first(header_size))) return Unexpected{DropReason::bad_signature};
+  if (!is_signed(*header, frame.first(header_size))) return Unexpected{DropReason::bad_signature};
   if (blake2b(payload) != header->payload_hash) return Unexpected{DropReason::bad_payload_hash};
   return Opened{*header, payload};
 }

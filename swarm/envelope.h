@@ -78,8 +78,9 @@ Bytes seal(FrameHeader header, ByteView payload, const Signer& signer);
 
 // What stands in the first header_size bytes; nothing of it is believed before is_signed().
 Result<FrameHeader, DropReason> parse_header(ByteView bytes);
-// Whether the origin that the header names has signed it. The payload is not looked at.
-bool is_signed(ByteView bytes);
+// Whether the origin that `header` names has signed `bytes`, from which it was parsed. The payload
+// is not looked at.
+bool is_signed(const FrameHeader& header, ByteView bytes);
 
 struct Opened {
   FrameHeader header;

@@ -68,7 +68,7 @@ Result<Done, AdmissionError> check(const Equivocation& proof, const SwarmId& swa
     const auto parsed = parse_header(*header);
     if (!parsed) return Unexpected{AdmissionError::malformed};
     if (parsed->swarm != swarm) return Unexpected{AdmissionError::wrong_swarm};
-    if (!is_signed(*header)) return Unexpected{AdmissionError::bad_binding};
+    if (!is_signed(*parsed, *header)) return Unexpected{AdmissionError::bad_binding};
   }
   return Done{};
 }

@@ -1,6 +1,5 @@
 #pragma once
 // What the state keeps of a link that is up.
-#include <deque>
 #include <set>
 #include <string>
 
@@ -49,7 +48,7 @@ struct Link {
   Instant admissions_sent_at{INT64_MIN / 2};     // all of them, as its digest was another
   int64_t admissions_pause_ms = 0;               // until they may be sent again
   Instant diverged_at{INT64_MIN};
-  std::deque<Sighting> untold;  // it has yet to hear of; at most sightings_max, the newest
+  uint64_t told_after = 0, told_until = 0;  // the arrivals of our log that it was told of, by hash
 };
 
 }  // namespace starling::swarm

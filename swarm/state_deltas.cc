@@ -128,6 +128,38 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Witness& witness) 
   if (!pull.keys.empty()) turn.outbox.push_back(Send{from, std::move(pull)});
 }
 
+void State::Parts::tell_arrivals(Turn& turn, const PeerId& peer, uint64_t after,
+                                 uint64_t until) const {
+  Witness witness;
+  for (const DeltaKey& key : log.arrived(after, until)) {
+    const PeerId& origin = key.stream.origin;
+    const std::optional<ShortHash> own = log.hash_of(key);
+    if (origin == self || origin == peer || !own) continue;
+    Sighting& sighting = witness.seen.emplace_back(Sighting{.key = key, .hash = {}});
+    std::copy_n(own->begin(), sighting.hash.size(), sighting.hash.begin());
+  }
+  if (!witness.seen.empty()) turn.outbox.push_back(Send{peer, std::move(witness)});
+}
+
+// A new neighbour is told of the last ones that came before it.
+void State::Parts::tell_new_arrivals(Turn& turn, const PeerId& peer, Link& link) const {
+  const uint64_t newest = log.arrivals();
+  if (link.told_until == 0) {
+    link.told_until = newest - std::min<uint64_t>(newest, sightings_max);
+    link.told_after = link.told_until;
+  }
+  const uint64_t until = std::min(newest, link.told_until + sightings_max);
+  tell_arrivals(turn, peer, link.told_until, until);
+  link.told_until = until;
+}
+
+// Our bases differ: perhaps by what an origin told one of us longer ago.
+void State::Parts::tell_older_arrivals(Turn& turn, const PeerId& peer, Link& link) const {
+  const uint64_t after = link.told_after - std::min<uint64_t>(link.told_after, sightings_max);
+  tell_arrivals(turn, peer, after, link.told_after);
+  link.told_after = after;
+}
+
 void State::Parts::admit(Turn& turn, const ReceivedDelta& received, const DeltaKey& key) {
   const PeerId& origin = key.stream.origin;
   const DeltaSummary& summary = received.summary;
@@ -139,13 +171,6 @@ void State::Parts::admit(Turn& turn, const ReceivedDelta& received, const DeltaK
   }
   log.add(key, {short_hash(received.header.payload_hash),
                 static_cast<uint32_t>(received.frame->size()), summary.norm});
-  Sighting sighting{.key = key, .hash = {}};
-  std::copy_n(received.header.payload_hash.begin(), sighting.hash.size(), sighting.hash.begin());
-  for (auto& [peer, link] : links) {
-    if (!link.is_greeted || peer == received.from || peer == origin) continue;
-    link.untold.push_back(sighting);
-    if (link.untold.size() > sightings_max) link.untold.pop_front();
-  }
   pulls.arrived(key);
   turn.outbox.push_back(Store{key, received.frame});
   Member* const member = received.from == self ? nullptr : roster.find(origin);

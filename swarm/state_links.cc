@@ -260,6 +260,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Heartbeat& heartbe
   const std::string reason =
       "its base differs from ours after the same " + std::to_string(base_count) + " deltas";
   turn.outbox.push_back(Notice{Notice::Kind::diverged, from, reason, {}, 0});
+  tell_older_arrivals(turn, from, link);
 }
 
 void State::Parts::take(Turn& turn, const PeerId& from, const Goodbye& goodbye) {
@@ -317,10 +318,7 @@ void State::Parts::send_heartbeat(Turn& turn, const PeerId& peer, Link& link) {
     heartbeat.have.set(stream, seen);
   }
   turn.outbox.push_back(Send{peer, std::move(heartbeat)});
-  if (!link.untold.empty()) {
-    turn.outbox.push_back(Send{peer, Witness{{link.untold.begin(), link.untold.end()}}});
-    link.untold.clear();
-  }
+  tell_new_arrivals(turn, peer, link);
   // Between 90 and 110 % of the interval, so that the swarm's heartbeats do not fall in step.
   const int64_t interval_ms = config.heartbeat_interval_ms;
   const auto spread = static_cast<uint64_t>(interval_ms / 5 + 1);

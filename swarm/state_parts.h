@@ -92,6 +92,9 @@ struct State::Parts {
   void take(Turn& turn, const PeerId& from, const ChunkRequest& request);
   void take(Turn& turn, const PeerId& from, const Chunk& chunk);
   void take(Turn& turn, const PeerId& from, const Witness& witness);
+  void tell_arrivals(Turn& turn, const PeerId& peer, uint64_t after, uint64_t until) const;
+  void tell_new_arrivals(Turn& turn, const PeerId& peer, Link& link) const;
+  void tell_older_arrivals(Turn& turn, const PeerId& peer, Link& link) const;
   void accuse(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
   bool is_admissible(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
   void admit(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);

@@ -1,6 +1,8 @@
 // Two deltas under one number: the proof, the set it is part of, and how a swarm comes by it.
 #include <doctest/doctest.h>
 
+#include <set>
+
 #include "tests/swarm/state_desk.h"
 
 namespace starling::swarm::state_test {
@@ -123,6 +125,43 @@ TEST_CASE("neighbours that were given different deltas under one number find out
   REQUIRE(found.size() == 1);
   CHECK(found[0].key == Desk::key_of(ada, 1));
   CHECK(desk.refused(DropReason::equivocation) == 1);
+}
+
+TEST_CASE("a neighbour that comes later is told of what was there before, the newest first") {
+  Desk desk;
+  Peer ada(3), bob(4);
+  desk.link(ada);
+  constexpr uint64_t deltas = sightings_max + 20;
+  for (uint64_t seq = 1; seq <= deltas; ++seq) {
+    desk.pass(2000);
+    REQUIRE(all_of<Deliver>(desk.push(ada, seq)).size() == 1);
+  }
+  std::set<uint64_t> told;
+  const auto hear = [&](const std::vector<Output>& outputs) {
+    for (const Witness& witness : sent_to<Witness>(outputs, bob.id)) {
+      for (const Sighting& sighting : witness.seen) told.insert(sighting.key.seq);
+    }
+  };
+  hear(desk.link(bob));
+  hear(desk.pass(5000));
+  REQUIRE(told.size() == sightings_max);
+  CHECK(*told.begin() == deltas - sightings_max + 1);
+  CHECK(*told.rbegin() == deltas);
+
+  // Bob has the same deltas and another base: something older is amiss.
+  const VersionVector have = desk.state->have();
+  Digest own{}, other{};
+  own.fill(1);
+  other.fill(2);
+  desk.put(BaseReached{.have = have, .hash = own});
+  Heartbeat heartbeat;
+  heartbeat.sent_ms = 1;
+  heartbeat.have = have;
+  heartbeat.base_hash = other;
+  heartbeat.base_count = deltas;
+  hear(desk.say(bob, heartbeat));
+  CHECK(notices_of(desk.outputs, Notice::Kind::diverged).size() == 1);
+  CHECK(told.size() == deltas);
 }
 
 TEST_CASE("a proof cuts its origin off, is told to the others, and is no fault of who brings it") {
