@@ -2,24 +2,13 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <numeric>
 
 #include "sim/chance.h"
-#include "sim/skills.h"
+#include "sim/stocks.h"
 
 namespace starling::sim {
 namespace {
-
-constexpr size_t piece_size = 1024;  // bytes of text
-constexpr size_t test_text_max = 16 * 1024;
-
-// One task's pieces: pairs, or pieces of a text.
-struct Stock {
-  std::vector<model::Pair> pairs;
-  std::vector<std::string> texts;
-  size_t size() const { return pairs.size() + texts.size(); }
-};
 
 void give(const Stock& stock, size_t task, size_t piece, Lessons::Own& own) {
   if (stock.texts.empty()) {
@@ -81,35 +70,6 @@ void deal_dirichlet(const std::vector<Stock>& stocks, double alpha, Rng& rng, Le
   }
 }
 
-std::vector<Stock> skill_stocks(const Scenario& scenario, uint64_t seed, Lessons& lessons) {
-  std::vector<Stock> stocks;
-  for (const std::string_view name : skill_names()) {
-    Skill skill = make_skill(name, seed);
-    skill.test.resize(std::min<size_t>(skill.test.size(), scenario.learn.questions));
-    lessons.tasks.emplace_back(name);
-    lessons.tests.push_back({std::move(skill.test), ""});
-    stocks.push_back({std::move(skill.training), {}});
-  }
-  return stocks;
-}
-
-Result<std::vector<Stock>, Failure> text_stocks(const Scenario& scenario, Lessons& lessons) {
-  lessons.is_text = true;
-  std::vector<Stock> stocks;
-  for (const std::string& path : scenario.learn.texts) {
-    auto text = read_text(path);
-    if (!text) return Unexpected{text.error()};
-    const size_t cut = utf8_boundary(*text, text->size() / 10 * 9);
-    Stock stock;
-    for (size_t at = 0; at < cut; at += piece_size)
-      stock.texts.push_back(text->substr(at, std::min(piece_size, cut - at)));
-    lessons.tasks.push_back(std::filesystem::path(path).stem().string());
-    lessons.tests.push_back({{}, text->substr(cut, test_text_max)});
-    stocks.push_back(std::move(stock));
-  }
-  return stocks;
-}
-
 // Who got nothing is given one piece: a node that cannot learn would tell nothing.
 void fill_the_empty(const std::vector<Stock>& stocks, Rng& rng, Lessons& lessons) {
   for (Lessons::Own& own : lessons.nodes) {
@@ -127,24 +87,23 @@ Result<Lessons, Failure> deal_lessons(const Scenario& scenario, uint64_t seed) {
     lessons.nodes.resize(scenario.run.nodes);
     return lessons;
   }
-  std::vector<Stock> stocks;
-  if (scenario.learn.kind == "text") {
-    auto read = text_stocks(scenario, lessons);
-    if (!read) return Unexpected{read.error()};
-    stocks = std::move(*read);
-  } else {
-    stocks = skill_stocks(scenario, seed, lessons);
+  auto stocks = make_stocks(scenario, seed);
+  if (!stocks) return Unexpected{stocks.error()};
+  for (Stock& stock : *stocks) {
+    lessons.tasks.push_back(stock.task);
+    lessons.tests.push_back(std::move(stock.test));
+    lessons.is_text = !stock.texts.empty();
   }
-  lessons.nodes.resize(scenario.run.nodes, {{}, "", std::vector<size_t>(stocks.size(), 0)});
+  lessons.nodes.resize(scenario.run.nodes, {{}, "", std::vector<size_t>(stocks->size(), 0)});
   Rng rng = rng_for(seed, Purpose::deal);
   if (scenario.deal.partition == "iid") {
-    deal_iid(stocks, rng, lessons);
+    deal_iid(*stocks, rng, lessons);
   } else if (scenario.deal.partition == "dirichlet") {
-    deal_dirichlet(stocks, scenario.deal.alpha, rng, lessons);
+    deal_dirichlet(*stocks, scenario.deal.alpha, rng, lessons);
   } else {
-    deal_natural(stocks, rng, lessons);
+    deal_natural(*stocks, rng, lessons);
   }
-  fill_the_empty(stocks, rng, lessons);
+  fill_the_empty(*stocks, rng, lessons);
   return lessons;
 }
 

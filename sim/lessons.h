@@ -1,6 +1,6 @@
 #pragma once
-// What the nodes of a scenario learn from and what they are asked: the built-in skills or texts,
-// cut into pieces (a pair, or a kilobyte of text) and dealt to the nodes.
+// What the nodes of a scenario learn from and what they are asked: the pieces of each task
+// (stocks.h), dealt to the nodes.
 //   natural    the pieces of one task stay together: neighbouring tasks to one node, or several
 //              nodes with a part each of one task
 //   iid        all pieces are shuffled and dealt evenly
@@ -33,7 +33,7 @@ struct Lessons {
   bool is_own(size_t node, size_t task) const { return nodes[node].pieces[task] > 0; }
 };
 
-// Nothing to learn for synthetic scenarios. Errors: bad_data for a text that cannot be used.
+// Nothing to learn for synthetic scenarios. Errors: bad_data for files that cannot be used.
 Result<Lessons, Failure> deal_lessons(const Scenario& scenario, uint64_t seed);
 
 // The table "who has how many pieces of what", for people.

@@ -230,14 +230,13 @@ Result<std::string, Failure> read_text(const std::string& path) {
   std::error_code error;
   const bool is_folder = fs::is_directory(path, error);
   if (!fs::exists(path, error)) {
-    return fail(ExitCode::bad_data,
-                "no such file or folder: " + path + "; check the path given to --text");
+    return fail(ExitCode::bad_data, "no such file or folder: " + path + "; check the path");
   }
   auto text = is_folder ? read_folder(path) : read_file(path);
   if (!text) return text;
   if (text->empty()) {
     return fail(ExitCode::bad_data,
-                path + (is_folder ? " holds no text" : " is empty") + "; give a text with --text");
+                path + (is_folder ? " holds no text" : " is empty") + "; give a text");
   }
   if (text->find('\0') != std::string::npos) {
     return fail(ExitCode::bad_data, path + " is not a text: it has zero bytes");
@@ -248,6 +247,19 @@ Result<std::string, Failure> read_text(const std::string& path) {
                                         " are needed to learn and to test");
   }
   return text;
+}
+
+Result<bool, Failure> holds_text(const std::string& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    const auto text = read_folder(path);
+    if (!text) return Unexpected{text.error()};
+    return !text->empty();
+  }
+  if (!fs::is_regular_file(path, error)) return false;
+  const auto text = read_file(path);
+  if (!text) return Unexpected{text.error()};
+  return text->find('\0') == std::string::npos;
 }
 
 Result<Plan, Failure> make_plan(const LocalOptions& options) {

@@ -94,6 +94,10 @@ Result<Plan, Failure> make_plan(const LocalOptions& options);
 // newlines. Hidden files and files with zero bytes (no text) in a folder are left out.
 Result<std::string, Failure> read_text(const std::string& path);
 
+// Whether a file or folder has anything that read_text would take for text: a file without zero
+// bytes, or a folder with such a file that is not empty. Errors: bad_data where it cannot be read.
+Result<bool, Failure> holds_text(const std::string& path);
+
 // The largest position <= `at` where no UTF-8 sequence of `text` is cut.
 size_t utf8_boundary(const std::string& text, size_t at);
 

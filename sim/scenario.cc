@@ -34,7 +34,7 @@ Field field() {
   return FieldOf<T>([](Scenario& scenario) -> T& { return scenario.*section.*member; });
 }
 
-const Words kinds = {"skills", "text", "synthetic"};
+const Words kinds = {"skills", "text", "images", "table", "speakers", "synthetic"};
 const Words models = {"micro", "demo", "tiny"};
 const Words partitions = {"natural", "iid", "dirichlet"};
 const Words baselines = {"alone", "fedavg", "centralised"};
@@ -59,6 +59,12 @@ std::vector<Key> make_keys() {
   add("run", "log_deltas_max", field<uint32_t, &S::run, &S::Run::log_deltas_max>(), 0, 1e6);
   add("learn", "kind", field<Text, &S::learn, &S::Learn::kind>(), 0, 0, kinds);
   add("learn", "texts", field<List, &S::learn, &S::Learn::texts>(), 0, 0);
+  add("learn", "images", field<Text, &S::learn, &S::Learn::images>(), 0, 0);
+  add("learn", "labels", field<Text, &S::learn, &S::Learn::labels>(), 0, 0);
+  add("learn", "table", field<Text, &S::learn, &S::Learn::table>(), 0, 0);
+  add("learn", "group_column", field<Text, &S::learn, &S::Learn::group_column>(), 0, 0);
+  add("learn", "text_column", field<Text, &S::learn, &S::Learn::text_column>(), 0, 0);
+  add("learn", "groups_max", field<uint32_t, &S::learn, &S::Learn::groups_max>(), 1, 256);
   add("learn", "model", field<Text, &S::learn, &S::Learn::model>(), 0, 0, models);
   add("learn", "steps", field<uint32_t, &S::learn, &S::Learn::steps>(), 1, 1e7);
   add("learn", "steps_per_exchange", field<uint32_t, &S::learn, &S::Learn::steps_per_exchange>(), 1,
@@ -277,6 +283,28 @@ std::string value_text(const Key& key, Scenario& scenario) {
   return plain(std::get<FieldOf<double>>(key.field)(scenario));
 }
 
+// What is learned and from which files must go together.
+std::string wrong_source(const Scenario::Learn& learn) {
+  const auto wrong = [&](const std::string& key, bool is_given, const Words& of) {
+    const bool is_wanted = std::find(of.begin(), of.end(), learn.kind) != of.end();
+    if (is_wanted == is_given) return std::string();
+    if (is_wanted) return key + ": must say what to learn when learn.kind is " + learn.kind;
+    std::string list;
+    for (const std::string_view kind : of) list += (list.empty() ? "" : " or ") + std::string(kind);
+    return key + ": is only for learn.kind " + list;
+  };
+  for (const std::string& problem :
+       {wrong("learn.texts", !learn.texts.empty(), {"text", "speakers"}),
+        wrong("learn.images", !learn.images.empty(), {"images"}),
+        wrong("learn.labels", !learn.labels.empty(), {"images"}),
+        wrong("learn.table", !learn.table.empty(), {"table"})}) {
+    if (!problem.empty()) return problem;
+  }
+  if (learn.kind == "speakers" && learn.texts.size() > 1)
+    return "learn.texts: must be one file when learn.kind is speakers";
+  return "";
+}
+
 }  // namespace
 
 std::string contradiction(const Scenario& scenario) {
@@ -294,11 +322,7 @@ std::string contradiction(const Scenario& scenario) {
     return "faults.partition_to_s: must not be later than faults.until_s";
   if ((scenario.hostile.attack == "none") != (scenario.hostile.share == 0))
     return "hostile: needs both an attack and a share";
-  if (scenario.learn.kind == "text" && scenario.learn.texts.empty())
-    return "learn.texts: must name the texts to learn";
-  if (scenario.learn.kind != "text" && !scenario.learn.texts.empty())
-    return "learn.texts: is only for learn.kind text";
-  return "";
+  return wrong_source(scenario.learn);
 }
 
 std::string to_yaml(const Scenario& scenario) {
@@ -367,7 +391,13 @@ Result<Scenario, ScenarioError> load_scenario(const std::string& path) {
   auto scenario = parse_scenario(yaml, path);
   if (!scenario) return scenario;
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  for (std::string& text : scenario->learn.texts) text = (folder / text).string();
+  const auto place_path = [&](std::string& each) {
+    if (!each.empty()) each = (folder / each).string();
+  };
+  for (std::string& text : scenario->learn.texts) place_path(text);
+  place_path(scenario->learn.images);
+  place_path(scenario->learn.labels);
+  place_path(scenario->learn.table);
   return scenario;
 }
 

@@ -22,10 +22,16 @@ struct Scenario {
     uint32_t log_deltas_max = 0;  // a log on disk beyond this folds into snapshots; 0: never
   } run;
   struct Learn {
-    std::string kind = "skills";     // skills, text, synthetic
-    std::vector<std::string> texts;  // files, relative to the scenario's folder
-    std::string model = "micro";     // micro, demo, tiny
-    uint32_t steps = 600;            // of each node
+    std::string kind = "skills";  // skills, text, images, table, speakers, synthetic
+    // Paths are relative to the scenario's folder.
+    std::vector<std::string> texts;  // text: files, or folders with a task for each entry;
+                                     // speakers: one file
+    std::string images, labels;      // images: idx files, plain or gzipped
+    std::string table;               // table: a file of fields between tabs with a header
+    std::string group_column = "speaker", text_column = "text";  // of the table
+    uint32_t groups_max = 32;     // table, speakers: the largest groups are learned, up to so many
+    std::string model = "micro";  // micro, demo, tiny
+    uint32_t steps = 600;         // of each node
     uint32_t steps_per_exchange = 10;
     double step_ms = 100;  // virtual, on a device of speed 1
     double learning_rate = 0.008;

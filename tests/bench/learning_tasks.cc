@@ -1,7 +1,5 @@
 #include "tests/bench/learning_tasks.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -10,6 +8,7 @@
 #include <sstream>
 
 #include "model/rng.h"
+#include "sim/images.h"
 
 namespace starling::bench {
 namespace {
@@ -33,32 +32,6 @@ double gamma(Rng& rng, double shape) {
     if (v <= 0) continue;
     if (std::log(1 - rng.unit()) < 0.5 * x * x + d - d * v + d * std::log(v)) return d * v;
   }
-}
-
-std::vector<uint8_t> read_gzip(const std::string& path, size_t size) {
-  std::vector<uint8_t> bytes(size);
-  const gzFile file = gzopen(path.c_str(), "rb");
-  if (file == nullptr) return {};
-  const int got = gzread(file, bytes.data(), static_cast<unsigned>(size));
-  gzclose(file);
-  bytes.resize(static_cast<size_t>(std::max(0, got)));
-  return bytes;
-}
-
-// 28 x 28 to 8 x 8 by the mean of each cell's pixels, to one of eight levels.
-std::string reduced(const uint8_t* pixels) {
-  std::string symbols;
-  for (size_t row = 0; row < 8; ++row) {
-    for (size_t column = 0; column < 8; ++column) {
-      size_t sum = 0, count = 0;
-      for (size_t y = row * 28 / 8; y < (row + 1) * 28 / 8; ++y) {
-        for (size_t x = column * 28 / 8; x < (column + 1) * 28 / 8; ++x, ++count)
-          sum += pixels[y * 28 + x];
-      }
-      symbols += static_cast<char>('a' + std::min<size_t>(7, sum / count / 28));
-    }
-  }
-  return symbols;
 }
 
 }  // namespace
@@ -110,16 +83,15 @@ std::optional<Task> text_task(const std::string& folder, size_t nodes) {
 
 std::optional<Task> digits_task(const std::string& folder, size_t nodes, double alpha,
                                 uint64_t seed) {
-  constexpr size_t count = 60000, pixels = 28 * 28;
-  const auto images = read_gzip(folder + "/train-images-idx3-ubyte.gz", 16 + count * pixels);
-  const auto labels = read_gzip(folder + "/train-labels-idx1-ubyte.gz", 8 + count);
-  if (images.size() != 16 + count * pixels || labels.size() != 8 + count) return std::nullopt;
+  const auto images = sim::read_images(folder + "/train-images-idx3-ubyte.gz",
+                                       folder + "/train-labels-idx1-ubyte.gz");
+  if (!images || images->count() < held_out_from + exam_digits) return std::nullopt;
   Task task;
   task.lessons.resize(nodes);
   task.length = 272;
   const auto digit = [&](size_t i) {
-    return model::Pair{reduced(images.data() + 16 + i * pixels),
-                       std::string(1, static_cast<char>('0' + labels[8 + i]))};
+    return model::Pair{sim::letters_of(*images, i),
+                       std::string(1, static_cast<char>('0' + images->labels[i]))};
   };
   Rng rng(seed);
   std::vector<std::vector<double>> shares(10, std::vector<double>(nodes));  // up to each node
@@ -129,7 +101,7 @@ std::optional<Task> digits_task(const std::string& folder, size_t nodes, double 
     for (double& share : of_label) share /= sum;
   }
   for (size_t i = 0; i < digits_max; ++i) {
-    const auto& of_label = shares[labels[8 + i]];
+    const auto& of_label = shares[images->labels[i]];
     const auto at = std::upper_bound(of_label.begin(), of_label.end(), rng.unit());
     const auto node = std::min<size_t>(nodes - 1, static_cast<size_t>(at - of_label.begin()));
     task.lessons[node].pairs.push_back(digit(i));

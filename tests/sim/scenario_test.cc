@@ -4,6 +4,8 @@
 
 #include <filesystem>
 
+#include "tests/sim/folder.h"
+
 namespace starling::sim {
 namespace {
 
@@ -36,7 +38,14 @@ TEST_CASE("what a scenario cannot mean is said with line, key and the nearest kn
       {"run: {nodes: 2, nodes: 3}\n", "x.yaml:1: run.nodes: given twice; keep one"},
       {"network: {loss: nan}\n", "x.yaml:1: network.loss: must be a number but is \"nan\""},
       {"learn: {kind: skill}\n", "x.yaml:1: learn.kind: knows no \"skill\"; did you mean skills?"},
-      {"learn: {kind: text}\n", "x.yaml: learn.texts: must name the texts to learn"},
+      {"learn: {kind: text}\n",
+       "x.yaml: learn.texts: must say what to learn when learn.kind is text"},
+      {"learn: {kind: images, images: a}\n",
+       "x.yaml: learn.labels: must say what to learn when learn.kind is images"},
+      {"learn: {table: a}\n", "x.yaml: learn.table: is only for learn.kind table"},
+      {"learn: {kind: speakers, texts: [a, b]}\n",
+       "x.yaml: learn.texts: must be one file when learn.kind is speakers"},
+      {"learn: {label: a}\n", "x.yaml:1: learn.label: unknown key; did you mean learn.labels?"},
       {"faults: {one_way: maybe}\n",
        "x.yaml:1: faults.one_way: must be true or false but is \"maybe\""},
       {"faults: {crash_per_hour: 1}\n",
@@ -49,6 +58,17 @@ TEST_CASE("what a scenario cannot mean is said with line, key and the nearest kn
   const auto missing = load_scenario("no/such.yaml");
   REQUIRE_FALSE(missing.has_value());
   CHECK(missing.error().message == "no/such.yaml: No such file or directory");
+}
+
+TEST_CASE("paths in a scenario start at its folder") {
+  Folder folder;
+  const std::string path = folder.write(
+      "digits.yaml", "learn: {kind: images, images: images.gz, labels: /data/labels.gz}\n");
+  const auto scenario = load_scenario(path);
+  REQUIRE(scenario.has_value());
+  CHECK(scenario->learn.images == folder / "images.gz");
+  CHECK(scenario->learn.labels == "/data/labels.gz");
+  CHECK(scenario->learn.table.empty());
 }
 
 TEST_CASE("every scenario of the library can be read") {

@@ -61,6 +61,12 @@ TEST_CASE("a wrong scenario ends with code 78 before anything runs") {
   CHECK(said.text.empty());
 }
 
+TEST_CASE("data that cannot be used end with code 65 and say which file") {
+  const Said said = simulate("learn: {kind: images, images: none.gz, labels: none.gz}\n", {});
+  CHECK(said.code == 65);
+  CHECK(said.errors.find("none.gz; check learn.images and learn.labels") != std::string::npos);
+}
+
 TEST_CASE("more memory than there is is refused with the estimate") {
   const Said said = simulate("run: {nodes: 10000}\nlearn: {model: tiny, rows: 256}\n", {});
   CHECK(said.code == 71);
