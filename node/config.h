@@ -46,7 +46,7 @@ struct Config {
   } learn;
   struct Swarm {
     bool exchange = true;  // false: learn alone, publish nothing, take nothing
-    uint32_t neighbours = 16;
+    uint32_t neighbours = 8;
     double sync_interval_s = 2;        // heartbeats and anti-entropy
     uint32_t steps_per_exchange = 20;  // H
     double outer = 2;                  // s = min(1, outer / N)

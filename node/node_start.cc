@@ -295,9 +295,11 @@ swarm::StateOptions Node::state_options() const {
                            .incarnation = 0};
   swarm::Config protocol;
   protocol.heartbeat_interval_ms = static_cast<int64_t>(config.swarm.sync_interval_s * 1000);
-  protocol.members_max = config.swarm.neighbours;
-  return {protocol, home_.swarm, fingerprint_,
-          swarm::sign_record(std::move(self), home_.identity.signer()), STARLING_VERSION};
+  protocol.active_view_max = config.swarm.neighbours;
+  const auto sign = [this](swarm::MemberRecord record) {
+    return swarm::sign_record(std::move(record), home_.identity.signer());
+  };
+  return {protocol, home_.swarm, fingerprint_, sign(std::move(self)), STARLING_VERSION, sign};
 }
 
 bool Node::stop() {

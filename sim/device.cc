@@ -137,11 +137,15 @@ void Device::boot() {
     const auto opened = swarm::open(*entry.frame, world->swarm);
     std::copy_n(opened->header.payload_hash.begin(), 16, recovered.stored.back().hash.begin());
   }
+  const auto sign = [this](swarm::MemberRecord unsigned_record) {
+    return swarm::sign_record(std::move(unsigned_record), keys_->signer());
+  };
   const swarm::StateOptions options{.config = world->config,
                                     .swarm = world->swarm,
                                     .fingerprint = world->course->fingerprint,
                                     .self = record(),
-                                    .software = "sim"};
+                                    .software = "sim",
+                                    .sign = sign};
   state_ = std::make_unique<swarm::State>(
       options, rng_for(world->seed, Purpose::state, (boots << 32) | index), world->instant());
   input(std::move(recovered));

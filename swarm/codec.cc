@@ -1,6 +1,7 @@
 // message   = %x01 hello / %x02 members / %x03 heartbeat / %x04 pull / %x05 offer / %x06
 // chunk-request / %x07 chunk
-//           / %x08 goodbye / %x09 news / %x0a witness
+//           / %x08 goodbye / %x09 news / %x0a witness / %x0b join / %x0c shuffle / %x0d shuffled
+//           / %x0e disconnect / %x0f suspicion
 // hello     = version-min:int version-max:int features:int fingerprint:16 software:text record
 // extension:bytes     ; version-min <= version-max
 // members   = count:int *record record    = membership name:text
@@ -17,6 +18,10 @@
 // goodbye   = reason:text
 // news      = digest:32 count:int *item      item = size:int bytes          ; see admissions.cc
 // witness   = count:int *sighting            sighting = key hash:8
+// join      = joiner:20 hops:int             shuffle  = token:int hops:int sample
+// shuffled  = token:int sample               sample   = count:int *peer:20
+// disconnect = ""                            suspicion = count:int *suspect
+// suspect   = peer:20 epoch:int incarnation:int
 //
 // int  = LEB128 in its shortest form            text = size:int bytes, UTF-8 without control
 // characters (wire.h) flag = %x00 / %x01                            f32  = little endian, finite
@@ -273,6 +278,71 @@ void read(Reader& reader, Witness& witness) {
   }
 }
 
+void write(const JoinWalk& walk, Writer& writer) {
+  writer.raw(walk.joiner.bytes);
+  writer.varint(walk.hops);
+}
+void read(Reader& reader, JoinWalk& walk) {
+  walk.joiner.bytes = reader.array<20>();
+  walk.hops = static_cast<uint32_t>(reader.varint(walk_hops_bound));
+}
+
+void write_sample(const std::vector<PeerId>& sample, Writer& writer) {
+  assert(sample.size() <= shuffle_sample_max);
+  writer.varint(sample.size());
+  for (const PeerId& peer : sample) writer.raw(peer.bytes);
+}
+std::vector<PeerId> read_sample(Reader& reader) {
+  std::vector<PeerId> sample;
+  const uint64_t count = reader.varint(shuffle_sample_max);
+  for (uint64_t i = 0; i < count && !reader.fault(); ++i)
+    sample.push_back(PeerId{reader.array<20>()});
+  return sample;
+}
+
+void write(const ShuffleWalk& walk, Writer& writer) {
+  writer.varint(walk.token);
+  writer.varint(walk.hops);
+  write_sample(walk.sample, writer);
+}
+void read(Reader& reader, ShuffleWalk& walk) {
+  walk.token = reader.varint();
+  walk.hops = static_cast<uint32_t>(reader.varint(walk_hops_bound));
+  walk.sample = read_sample(reader);
+}
+
+void write(const ShuffleAnswer& answer, Writer& writer) {
+  writer.varint(answer.token);
+  write_sample(answer.sample, writer);
+}
+void read(Reader& reader, ShuffleAnswer& answer) {
+  answer.token = reader.varint();
+  answer.sample = read_sample(reader);
+}
+
+void write(const Disconnect&, Writer&) {}
+void read(Reader&, Disconnect&) {}
+
+void write(const Suspicion& suspicion, Writer& writer) {
+  assert(suspicion.suspects.size() <= suspects_max);
+  writer.varint(suspicion.suspects.size());
+  for (const Suspect& suspect : suspicion.suspects) {
+    writer.raw(suspect.peer.bytes);
+    writer.varint(suspect.epoch);
+    writer.varint(suspect.incarnation);
+  }
+}
+void read(Reader& reader, Suspicion& suspicion) {
+  const uint64_t count = reader.varint(suspects_max);
+  for (uint64_t i = 0; i < count && !reader.fault(); ++i) {
+    Suspect suspect;
+    suspect.peer.bytes = reader.array<20>();
+    suspect.epoch = reader.varint();
+    suspect.incarnation = reader.varint();
+    suspicion.suspects.push_back(suspect);
+  }
+}
+
 template <typename T>
 Message read_as(Reader& reader) {
   T message;
@@ -303,12 +373,22 @@ Message read_message(Reader& reader) {
       return read_as<AdmissionNews>(reader);
     case 10:
       return read_as<Witness>(reader);
+    case 11:
+      return read_as<JoinWalk>(reader);
+    case 12:
+      return read_as<ShuffleWalk>(reader);
+    case 13:
+      return read_as<ShuffleAnswer>(reader);
+    case 14:
+      return read_as<Disconnect>(reader);
+    case 15:
+      return read_as<Suspicion>(reader);
     default:  // a kind that a later version added; no version has a kind 0
       reader.fail(tag == 0 ? DropReason::malformed : DropReason::unknown_kind);
       return Goodbye{};
   }
 }
-static_assert(std::variant_size_v<Message> == 10,
+static_assert(std::variant_size_v<Message> == 15,
               "the tag of a message is its place in Message, from 1");
 
 }  // namespace

@@ -11,7 +11,7 @@ struct Config {
   int64_t digest_delay_ms = 150;         // news of a changed vector is coalesced this long. Guess.
   uint32_t missed_heartbeats_suspect =
       4;  // Lifeguard (arXiv 1707.00788) uses 4 to 5 probe intervals
-  uint32_t missed_heartbeats_failed = 10;  // a device that trains may be silent for long
+  uint32_t missed_heartbeats_failed = 16;  // a device that trains may be silent for 30 s
   int64_t redial_delay_min_ms = 500;       // doubles per failure
   int64_t redial_delay_max_ms = 30000;     // a changed address costs at most twice this
   int64_t pull_timeout_ms = 5000;          // then the delta is asked of someone else
@@ -19,7 +19,8 @@ struct Config {
   int64_t origin_active_ms = 600000;       // N counts origins heard within ten minutes. Guess.
   uint32_t active_view_max = 8;    // links; a swarm of one more is a full mesh
   uint32_t passive_view_max = 30;  // HyParView (section 5.1) has 30 for 10,000 nodes
-  uint32_t members_max = 16;        // full view up to this many; more are refused with a reason
+  int64_t overlay_tick_ms = 4000;   // a shuffle every sixth. Guess.
+  uint32_t members_max = 1024;      // whose records are kept; more are refused with a reason
   uint32_t reference_window = 64;   // deltas behind the reference norm, as prototyped
   double reference_factor = 4;      // no delta counts for more than this multiple of it
   double norm_max = 1e4;            // absolute bound on a delta's norm; beyond it is refused

@@ -91,7 +91,7 @@ std::vector<PeerId> Dialling::failed(const std::string& address, Instant now, Rn
   return meant;
 }
 
-std::vector<Open> Dialling::due(Instant now, Rng& rng) {
+std::vector<Open> Dialling::due(Instant now, Rng& rng, bool with_seeds) {
   std::vector<Open> opens;
   std::set<std::string> busy_addresses;
   std::set<PeerId> busy_peers;
@@ -103,6 +103,10 @@ std::vector<Open> Dialling::due(Instant now, Rng& rng) {
   }
   for (auto& [target, attempt] : attempts_) {
     if (attempt.is_under_way || attempt.due > now) continue;
+    if (attempt.reached && !with_seeds) {
+      attempt.due = now.after(config_.redial_delay_max_ms);
+      continue;
+    }
     const bool is_busy = busy_addresses.contains(target.address) ||
                          (target.expected && busy_peers.contains(*target.expected));
     if (is_busy) {

@@ -33,7 +33,8 @@ class Dialling {
   // Whom that attempt was meant for, so that people see why there is no link.
   std::vector<PeerId> failed(const std::string& address, Instant now, Rng& rng);
 
-  std::vector<Open> due(Instant now, Rng& rng);
+  // Seeds that were reached before are left alone unless `with_seeds`: they have other guests.
+  std::vector<Open> due(Instant now, Rng& rng, bool with_seeds);
   Instant next() const;
 
  private:

@@ -5,8 +5,8 @@
 
 #include "swarm/admissions.h"
 #include "swarm/config.h"
+#include "swarm/event.h"
 #include "swarm/instant.h"
-#include "swarm/message.h"
 #include "swarm/replay_window.h"
 #include "swarm/token_bucket.h"
 #include "swarm/version_vector.h"
@@ -17,8 +17,9 @@ inline constexpr int64_t served_keys_per_s_max = 1024;  // deltas a peer may pul
 inline constexpr int64_t fault_interval_ms = 1000;      // mild faults within it count as one
 
 struct Link {
-  Link(const Config& config, std::string remote, Instant now)
-      : address(std::move(remote)),
+  Link(const Config& config, const LinkUp& up, Instant now)
+      : address(up.address),
+        is_dialled(up.dialled),
         control({.per_minute = int64_t{config.control_per_s_max} * 60,
                  .burst = int64_t{config.control_per_s_max} * 2},
                 now),
@@ -27,6 +28,7 @@ struct Link {
         heard_at(now) {}
 
   std::string address;      // remote host:port
+  bool is_dialled = false;  // by us
   bool is_greeted = false;  // its Hello was good
   bool is_met = false;      // it answered ours: what it sends presumes that it has our Hello
   uint32_t version = 0;     // of the protocol, once greeted: the highest that both know
@@ -44,6 +46,7 @@ struct Link {
   Instant echo_at;                               // when that came
   VersionVector have;                            // what it told of last
   std::set<PeerId> owed;                         // members whose records it has yet to get
+  std::set<PeerId> suspicions_owed;              // members whose doubted life it has yet to hear of
   std::set<Admissions::ItemId> admissions_owed;  // items it has yet to get
   Instant admissions_sent_at{INT64_MIN / 2};     // all of them, as its digest was another
   int64_t admissions_pause_ms = 0;               // until they may be sent again

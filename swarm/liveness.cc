@@ -29,10 +29,13 @@ Instant failed_at(const Config& config, Instant heard_at) {
 MemberState judge(const Evidence& evidence, const Config& config, Instant now) {
   if (evidence.has_left) return MemberState::left;
   const Instant heard_at = evidence.heard_at.value_or(evidence.known_since);
-  if (now >= failed_at(config, heard_at)) return MemberState::failed;
-  if (now >= silent_at(config, heard_at)) return MemberState::suspect;
-  const bool is_doubted = !evidence.is_linked && (evidence.was_lost || !evidence.heard_at);
-  return is_doubted ? MemberState::suspect : MemberState::alive;
+  if (evidence.is_linked) {
+    if (now >= failed_at(config, heard_at)) return MemberState::failed;
+    return now >= silent_at(config, heard_at) ? MemberState::suspect : MemberState::alive;
+  }
+  if (!evidence.suspected_at && !evidence.was_lost && evidence.heard_at) return MemberState::alive;
+  const Instant since = evidence.suspected_at.value_or(heard_at);
+  return now >= failed_at(config, since) ? MemberState::failed : MemberState::suspect;
 }
 
 }  // namespace starling::swarm

@@ -1,7 +1,8 @@
 #pragma once
 // Whether a member is alive, judged from what was heard of it: a pure function of the evidence and
 // the instant, so that there is no timer to forget. A device that trains may be slow: silence
-// counts in heartbeat intervals, and a suspect is a suspect for long.
+// counts in heartbeat intervals, and a suspect is a suspect for long. Who is no neighbour is alive
+// until somebody doubts it.
 #include <optional>
 
 #include "swarm/config.h"
@@ -13,9 +14,11 @@ namespace starling::swarm {
 struct Evidence {
   bool has_left = false;   // it said goodbye
   bool is_linked = false;  // a greeted link is up
-  bool was_lost = false;   // its last link ended without goodbye
+  bool was_lost = false;   // its last link ended without a word, or it could not be dialled
+  Instant lost_at{};       // when
   Instant known_since;
-  std::optional<Instant> heard_at;  // the last message or new delta of its own
+  std::optional<Instant> heard_at;      // the last message, record or new delta of its own
+  std::optional<Instant> suspected_at;  // somebody lost it, as it seems, and told
 };
 
 Instant silent_at(const Config& config, Instant heard_at);  // when silence becomes suspicion

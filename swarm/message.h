@@ -13,8 +13,9 @@ namespace starling::swarm {
 inline constexpr uint32_t protocol_version_min = 1;
 inline constexpr uint32_t protocol_version_max = 1;
 
-// Bits of Hello.features that this version knows: none so far.
-inline constexpr uint64_t features_own = 0;
+// Bits of Hello.features that this version knows. Views: the first byte of the extension is a Wish.
+inline constexpr uint64_t feature_views = 1;
+inline constexpr uint64_t features_own = feature_views;
 
 inline constexpr size_t name_size_max = 64;
 inline constexpr size_t address_size_max = 128;
@@ -28,6 +29,9 @@ inline constexpr size_t extension_size_max = 1024;
 inline constexpr size_t chunk_size_max = 256u << 10;
 inline constexpr size_t admission_items_max = 64;  // in one message
 inline constexpr size_t sightings_max = 128;       // likewise
+inline constexpr size_t suspects_max = 64;         // likewise
+inline constexpr size_t shuffle_sample_max = 16;   // ids of a shuffle
+inline constexpr uint32_t walk_hops_bound = 16;    // of any walk; more is malformed
 
 // What a member says of itself; proven by its certificate. Higher (epoch, incarnation) replaces
 // lower.
@@ -39,6 +43,14 @@ struct MemberRecord {
   uint64_t incarnation = 0;
   bool left = false;      // it said goodbye
   Signature signature{};  // by the member over all of the above
+};
+
+// Why a peer dialled: what stands in its Hello.
+enum class Wish : uint8_t {
+  none,       // it was dialled itself, or does not know of views
+  neighbour,  // it has room; refused where there is none
+  urgent,     // it is nearly alone, or finds a lost peer again: somebody makes room
+  join,       // it is alone: urgent, and its name is carried further
 };
 
 // First on every link, both ways. The one message that every version must be able to read: what
@@ -113,7 +125,37 @@ struct Witness {
   std::vector<Sighting> seen;
 };
 
+// The messages of HyParView (overlay.h). A joiner's name on its way through the swarm.
+struct JoinWalk {
+  PeerId joiner;
+  uint32_t hops = 0;  // still to go
+};
+// Some of those whom the sender knows, for as many of those whom the end of the walk knows.
+struct ShuffleWalk {
+  uint64_t token = 0;  // finds the way back
+  uint32_t hops = 0;   // still to go
+  std::vector<PeerId> sample;
+};
+struct ShuffleAnswer {
+  uint64_t token = 0;
+  std::vector<PeerId> sample;
+};
+// The last on a link that one side ends by choice, as it has no room: it may come again.
+struct Disconnect {};
+
+// Members whose links ended without a word and who could not be reached since. Each is told with
+// the record that is doubted: who lives answers with a higher incarnation.
+struct Suspect {
+  PeerId peer;
+  uint64_t epoch = 0;
+  uint64_t incarnation = 0;
+};
+struct Suspicion {
+  std::vector<Suspect> suspects;
+};
+
 using Message = std::variant<Hello, Members, Heartbeat, Pull, SnapshotOffer, ChunkRequest, Chunk,
-                             Goodbye, AdmissionNews, Witness>;
+                             Goodbye, AdmissionNews, Witness, JoinWalk, ShuffleWalk, ShuffleAnswer,
+                             Disconnect, Suspicion>;
 
 }  // namespace starling::swarm

@@ -38,6 +38,8 @@ Overlay::Overlay(const Config& config, const PeerId& self)
   active_low_ = std::min(active_low_, active_max_);
 }
 
+bool Overlay::is_lost(const PeerId& peer) const { return has(lost_, peer); }
+
 std::vector<PeerId> Overlay::active() const {
   std::vector<PeerId> peers;
   for (const auto& [peer, is_own_pick] : active_) peers.push_back(peer);

@@ -15,7 +15,7 @@
 
 #include "model/rng.h"
 #include "swarm/config.h"
-#include "swarm/peer_id.h"
+#include "swarm/message.h"
 
 namespace starling::swarm {
 
@@ -23,34 +23,12 @@ inline constexpr uint32_t walk_hops_max = 6;      // of a join or a shuffle (ARW
 inline constexpr uint32_t walk_hops_passive = 3;  // where a joiner enters a passive view (PRWL)
 inline constexpr size_t shuffle_active = 3;       // ids of a shuffle from the active view
 inline constexpr size_t shuffle_passive = 4;      // and from the passive one
-inline constexpr size_t shuffle_sample_max = 16;  // ids of a shuffle that are taken
 inline constexpr uint32_t ticks_per_shuffle = 6;
 inline constexpr uint32_t ticks_per_mix = 12;
 inline constexpr size_t shuffles_under_way_max = 64;  // whose way back is remembered
 inline constexpr size_t own_picks_min = 2;  // links we chose that no urgent peer takes from us
 inline constexpr size_t lost_peers_max = 64;
 
-// Why a peer dialled: what stands in its Hello.
-enum class Wish : uint8_t {
-  none,       // it was dialled itself, or does not know of views
-  neighbour,  // it has room; refused where there is none
-  urgent,     // it is nearly alone, or finds a lost peer again: somebody makes room
-  join,       // it is alone: urgent, and its name is carried further
-};
-
-struct JoinWalk {
-  PeerId joiner;
-  uint32_t hops = 0;  // still to go
-};
-struct ShuffleWalk {
-  uint64_t token = 0;  // finds the way back
-  uint32_t hops = 0;   // still to go
-  std::vector<PeerId> sample;
-};
-struct ShuffleAnswer {
-  uint64_t token = 0;
-  std::vector<PeerId> sample;
-};
 template <typename T>
 using Passed = std::optional<std::pair<PeerId, T>>;  // to whom
 
@@ -94,6 +72,8 @@ class Overlay {
   Passed<ShuffleWalk> tick(Rng& rng);
 
   bool is_active(const PeerId& peer) const { return active_.contains(peer); }
+  bool is_lost(const PeerId& peer) const;
+  const std::vector<PeerId>& lost_peers() const { return lost_; }
   size_t active_count() const { return active_.size(); }
   std::vector<PeerId> active() const;
   const std::vector<PeerId>& passive() const { return passive_; }

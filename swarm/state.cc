@@ -14,11 +14,13 @@ State::Parts::Parts(const StateOptions& given, Rng generator, Instant now)
       rng(generator),
       self(peer_id_of(given.self.membership.identity)),
       roster(given.config, given.swarm, given.self),
+      overlay(given.config, self),
       dialling(given.config, self, given.self.addresses),
       reference(given.config),
       pulls(given.config),
       transfer(given.config, now),
-      admissions(given.swarm) {
+      admissions(given.swarm),
+      tick_at(now.after(given.config.overlay_tick_ms)) {
   assert(config.heartbeat_interval_ms > 0 && config.redial_delay_min_ms > 0);
   assert(config.pull_timeout_ms > 0 && config.digest_delay_ms > 0);
   admissions.add(options.self.membership);
@@ -87,18 +89,30 @@ void State::Parts::on(Turn& turn, const Ban& ban) {
   if (ban.peer == self) return;
   if (links.contains(ban.peer)) close_link(turn, ban.peer, "banned here");
   roster.ban(ban.peer);
-  dialling.set_member(ban.peer, {}, turn.now, rng);
+  abandon(turn, ban.peer);
   for (auto& [peer, link] : links) link.owed.erase(ban.peer);
   has_new_records = true;
   records_at = std::min(records_at, turn.now.after(config.digest_delay_ms));
 }
 
+// The own record tells those that are no neighbours. Neighbours close when they have read it: what
+// is closed here would take the words with it.
 void State::Parts::on(Turn& turn, const Leave&) {
-  for (const auto& [peer, link] : links) {
-    if (link.is_greeted) turn.outbox.push_back(Send{peer, Goodbye{"leaving"}});
+  Members last;
+  if (options.sign) {
+    MemberRecord own = options.self;
+    ++own.incarnation;
+    own.left = true;
+    last.records.push_back(options.sign(own));
   }
-  for (const auto& [peer, link] : links) turn.outbox.push_back(Close{peer, "leaving"});
-  links.clear();
+  std::erase_if(links, [&](const auto& item) {
+    if (!item.second.is_greeted) turn.outbox.push_back(Close{item.first, "leaving"});
+    return !item.second.is_greeted;
+  });
+  for (const auto& [peer, link] : links) {
+    if (!last.records.empty()) turn.outbox.push_back(Send{peer, last});
+    turn.outbox.push_back(Send{peer, Goodbye{"leaving"}});
+  }
   is_leaving = true;
 }
 
@@ -122,8 +136,12 @@ void State::Parts::on(Turn&, const Wake&) {}
 
 void State::Parts::run_due(Turn& turn) {
   if (are_admissions_new) settle_admissions(turn, true);
+  if (tick_at <= turn.now) tick(turn);
+  close_parted(turn);
   run_links(turn);
-  for (Open& open : dialling.due(turn.now, rng)) turn.outbox.push_back(std::move(open));
+  follow_overlay(turn);
+  for (Open& open : dialling.due(turn.now, rng, overlay.is_short()))
+    turn.outbox.push_back(std::move(open));
   if (pulls.expire(turn.now)) want_plan(turn.now);
   if (plan_at <= turn.now) plan_pulls(turn);
   for (const SnapshotTransfer::Ask& ask : transfer.next_requests(turn.now)) {
@@ -133,8 +151,9 @@ void State::Parts::run_due(Turn& turn) {
 
 Instant State::Parts::earliest(Instant now) {
   if (is_leaving) return never;
-  Instant next =
-      std::min({digest_at, records_at, plan_at, dialling.next(), pulls.next(), transfer.next(now)});
+  Instant next = std::min(
+      {tick_at, digest_at, records_at, plan_at, dialling.next(), pulls.next(), transfer.next(now)});
+  for (const auto& [peer, closing_at] : parting) next = std::min(next, closing_at);
   for (const auto& [peer, link] : links) {
     const Instant silent = failed_at(config, link.is_greeted ? link.heard_at : link.up_at);
     next = std::min({next, link.heartbeat_at, silent});
@@ -163,8 +182,10 @@ void State::handle(Input input, Instant now, std::vector<Output>& outbox) {
   if (parts_->is_leaving) {
     if (const LinkUp* up = std::get_if<LinkUp>(&input))
       outbox.push_back(Close{up->peer, "leaving"});
+    if (const LinkDown* down = std::get_if<LinkDown>(&input)) parts_->links.erase(down->peer);
     return;
   }
+  parts_->forgive_own_sleep(now);
   std::visit([&](const auto& event) { parts_->on(turn, event); }, input);
   if (!parts_->is_leaving) parts_->run_due(turn);
   parts_->deadline = parts_->earliest(now);
@@ -184,7 +205,7 @@ SwarmView State::view(Instant now) const {
         member.delta_at && now.ms - member.delta_at->ms < parts.config.origin_active_ms;
     const bool is_alive = judge(member.evidence, parts.config, now) == MemberState::alive;
     if (is_recent || is_alive) ++view.active_origins;
-    if (is_alive) steps.push_back(member.step);
+    if (is_alive && member.evidence.is_linked) steps.push_back(member.step);
   }
   for (const auto& [peer, link] : parts.links) view.neighbours += link.is_greeted ? 1 : 0;
   if (!steps.empty()) {

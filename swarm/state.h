@@ -4,6 +4,7 @@
 // as signed frames, the base lives with the learner. One thread owns it. Who drives it (node/driver
 // or sim/world) it never knows.
 #include <array>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -52,7 +53,7 @@ struct SwarmView {
   uint32_t neighbours = 0;      // links that are up
   double reference_norm = 0;    // 0: not enough deltas yet
   uint64_t deltas = 0;          // in the version vector
-  uint64_t median_step = 0;     // of the other members that are alive; 0: none is
+  uint64_t median_step = 0;     // of the neighbours; 0: there is none
 };
 
 struct StateOptions {
@@ -61,6 +62,8 @@ struct StateOptions {
   std::array<uint8_t, 16> fingerprint{};
   MemberRecord self;  // signed; its epoch is this boot's
   std::string software;
+  // Signs the own record anew, when others doubt that we live; none: nobody is contradicted.
+  std::function<MemberRecord(MemberRecord)> sign;
   // What the Hello offers. Narrower or wider only where versions meet on purpose.
   uint32_t version_min = protocol_version_min;
   uint32_t version_max = protocol_version_max;

@@ -75,7 +75,7 @@ void State::Parts::evict(Turn& turn, const PeerId& peer, const std::string& reas
   if (links.contains(peer)) close_link(turn, peer, reason);
   if (const Member* const member = roster.find(peer)) outcast_names[peer] = member->record.name;
   roster.forget(peer);
-  dialling.set_member(peer, {}, turn.now, rng);
+  abandon(turn, peer);
   for (auto& [other, link] : links) link.owed.erase(peer);
   has_new_records = true;
 }

@@ -33,10 +33,11 @@ std::string cut(std::string text) {
 // ---- Up and down
 
 void State::Parts::on(Turn& turn, const LinkUp& up) {
-  if (links.contains(up.peer)) lose_link(turn, up.peer, "replaced by a newer link");
+  if (links.contains(up.peer)) lose_link(turn, up.peer, "replaced by a newer link", true);
+  parting.erase(up.peer);
   dialling.linked(up.peer, up.address, up.dialled);
-  const bool is_crowded = links.size() >= config.members_max + spare_links_max;
-  Link& link = links.emplace(up.peer, Link(config, up.address, turn.now)).first->second;
+  const bool is_crowded = links.size() >= config.active_view_max + spare_links_max;
+  Link& link = links.emplace(up.peer, Link(config, up, turn.now)).first->second;
   if (up.peer == self) return close_link(turn, up.peer, "that address is our own");
   if (roster.is_banned(up.peer)) return close_link(turn, up.peer, "banned here");
   if (admissions.standing(up.membership) != Admissions::Standing::good)
@@ -53,14 +54,18 @@ void State::Parts::on(Turn& turn, const LinkUp& up) {
 }
 
 void State::Parts::on(Turn& turn, const LinkDown& down) {
+  parting.erase(down.peer);
   if (links.contains(down.peer)) lose_link(turn, down.peer, cut(down.reason));
 }
 
 void State::Parts::on(Turn& turn, const DialFailed& failed) {
   for (const PeerId& peer : dialling.failed(failed.address, turn.now, rng)) {
+    overlay.failed(peer, rng);
     Member* const member = roster.find(peer);
     if (member == nullptr || member->evidence.is_linked) continue;
     member->lost_reason = cut(failed.address + ": " + failed.reason);
+    if (!member->evidence.was_lost) member->evidence.lost_at = turn.now;
+    member->evidence.was_lost = !member->evidence.has_left;
   }
 }
 
@@ -69,7 +74,8 @@ void State::Parts::close_link(Turn& turn, const PeerId& peer, const std::string&
   lose_link(turn, peer, reason);
 }
 
-void State::Parts::lose_link(Turn& turn, const PeerId& peer, const std::string& reason) {
+void State::Parts::lose_link(Turn& turn, const PeerId& peer, const std::string& reason,
+                             bool is_kept) {
   const bool was_greeted = links.at(peer).is_greeted;
   links.erase(peer);
   offers.erase(peer);
@@ -77,10 +83,12 @@ void State::Parts::lose_link(Turn& turn, const PeerId& peer, const std::string& 
   transfer.lose_source(peer);
   want_plan(turn.now);
   dialling.unlinked(peer, scores.refused_until(peer), turn.now, rng);
+  overlay.lost(peer, is_kept, rng);
   if (Member* const member = roster.find(peer)) {
     member->lost_reason = reason;
     member->evidence.is_linked = false;
-    member->evidence.was_lost = !member->evidence.has_left;
+    member->evidence.was_lost = !is_kept && !member->evidence.has_left;
+    member->evidence.lost_at = turn.now;
   }
   if (was_greeted) turn.outbox.push_back(Notice{Notice::Kind::peer_lost, peer, reason, {}, 0});
 }
@@ -129,7 +137,9 @@ void State::Parts::on(Turn& turn, const ReceivedMessage& received) {
   if (found == links.end()) return;  // was under way when we closed the link
   Link& link = found->second;
   if (!is_in_order(turn, link, received)) return;
-  if (!std::holds_alternative<Hello>(received.message)) {
+  const bool is_greeting = std::holds_alternative<Hello>(received.message);
+  const bool is_refusal = std::holds_alternative<Disconnect>(received.message);
+  if (!is_greeting && !(is_refusal && !link.is_greeted)) {
     if (!link.is_greeted) {
       return drop_mildly(turn, received.from, DropReason::unexpected);
     }
@@ -178,10 +188,11 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Hello& hello) {
   Link& link = links.at(from);
   link.version = version;
   link.features = hello.features & features_own;
-  if (!link.is_greeted) greet(turn, from);
+  if (!link.is_greeted) greet(turn, from, hello);
 }
 
-void State::Parts::greet(Turn& turn, const PeerId& peer) {
+void State::Parts::greet(Turn& turn, const PeerId& peer, const Hello& hello) {
+  if (!is_taken_in(turn, peer, hello)) return;
   Link& link = links.at(peer);
   Member& member = *roster.find(peer);
   link.is_greeted = true;
@@ -189,6 +200,8 @@ void State::Parts::greet(Turn& turn, const PeerId& peer) {
   member.evidence.has_left = false;
   member.evidence.is_linked = true;
   member.evidence.was_lost = false;
+  tell_suspicions(turn, peer, link);
+  member.evidence.suspected_at.reset();
   member.evidence.heard_at = turn.now;
   member.link_address = link.address;
   member.lost_reason.clear();
@@ -206,8 +219,16 @@ Roster::Learned State::Parts::learn(Turn& turn, const MemberRecord& record, cons
   if (learned != Roster::Learned::added && learned != Roster::Learned::renewed) return learned;
   const PeerId peer = peer_id_of(record.membership.identity);
   admitted(turn.now, record.membership);
-  dialling.set_member(peer, record.left ? std::vector<std::string>{} : record.addresses, turn.now,
-                      rng);
+  Evidence& evidence = roster.find(peer)->evidence;
+  if (from != self) {  // it has spoken since
+    evidence.heard_at = turn.now;
+    evidence.suspected_at.reset();
+    evidence.was_lost = false;
+  }
+  if (record.left && !links.contains(peer)) abandon(turn, peer);
+  if (dialled.contains(peer) && !record.left)
+    dialling.set_member(peer, record.addresses, turn.now, rng);
+  heard_of(peer, turn.now);
   for (auto& [other, link] : links) {
     if (link.is_greeted && other != from && other != peer) link.owed.insert(peer);
   }
@@ -219,7 +240,9 @@ Roster::Learned State::Parts::learn(Turn& turn, const MemberRecord& record, cons
 
 void State::Parts::take(Turn& turn, const PeerId& from, const Members& members) {
   for (const MemberRecord& record : members.records) {
-    if (learn(turn, record, from) != Roster::Learned::forged) continue;
+    const Roster::Learned learned = learn(turn, record, from);
+    if (learned == Roster::Learned::known) vouch(record, turn.now);
+    if (learned != Roster::Learned::forged) continue;
     return drop(turn, from, DropReason::bad_signature, penalty_of(DropReason::bad_signature));
   }
 }
@@ -265,8 +288,8 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Heartbeat& heartbe
 
 void State::Parts::take(Turn& turn, const PeerId& from, const Goodbye& goodbye) {
   if (Member* const member = roster.find(from)) member->evidence.has_left = true;
-  dialling.set_member(from, {}, turn.now, rng);
   close_link(turn, from, cut("left: " + goodbye.reason));
+  abandon(turn, from);
 }
 
 // ---- Sending
@@ -276,6 +299,7 @@ void State::Parts::send_hello(Turn& turn, const PeerId& peer) {
   hello.version_min = options.version_min;
   hello.version_max = options.version_max;
   hello.features = features_own;
+  hello.extension = wish_for(peer);
   hello.fingerprint = options.fingerprint;
   hello.software = options.software;
   hello.self = options.self;
@@ -356,6 +380,7 @@ void State::Parts::run_links(Turn& turn) {
   if (records_at > turn.now) return;
   records_at = never;
   for (auto& [peer, link] : links) {
+    if (!link.suspicions_owed.empty()) send_suspicions(turn, peer, link);
     if (!link.owed.empty()) send_owed(turn, peer, link);
     send_admissions(turn, peer, link, false);
   }

@@ -1,7 +1,8 @@
 #pragma once
 // The state's inside, shared by state.cc (inputs, time, views), state_links.cc (links, greeting,
-// members, heartbeats), state_deltas.cc (deltas, pulls, snapshots) and state_admissions.cc (who may
-// be a member). Nothing else includes it.
+// members, heartbeats), state_overlay.cc (with whom to be linked), state_liveness.cc (who is
+// alive), state_deltas.cc (deltas, pulls, snapshots) and state_admissions.cc (who may be a member).
+// Nothing else includes it.
 #include <deque>
 #include <map>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "swarm/delta_log.h"
 #include "swarm/dialling.h"
 #include "swarm/link.h"
+#include "swarm/overlay.h"
 #include "swarm/pulls.h"
 #include "swarm/roster.h"
 #include "swarm/score.h"
@@ -33,7 +35,7 @@ inline constexpr int64_t outcast_settle_ms = 60000;
 inline constexpr uint32_t disputed_asks_max = 3;
 inline constexpr size_t disputed_max = 256;
 inline constexpr size_t spare_links_max =
-    16;  // links beyond members_max, until their Hello is refused
+    16;  // links beyond the active view, until their Hello is refused
 
 // One call of handle().
 struct Turn {
@@ -69,15 +71,44 @@ struct State::Parts {
   void take(Turn& turn, const PeerId& from, const Heartbeat& heartbeat);
   void take(Turn& turn, const PeerId& from, const Goodbye& goodbye);
   bool is_in_order(Turn& turn, Link& link, const ReceivedMessage& received);
-  void greet(Turn& turn, const PeerId& peer);
+  void greet(Turn& turn, const PeerId& peer, const Hello& hello);
   Roster::Learned learn(Turn& turn, const MemberRecord& record, const PeerId& from);
   void close_link(Turn& turn, const PeerId& peer, const std::string& reason);
-  void lose_link(Turn& turn, const PeerId& peer, const std::string& reason);
+  // `is_kept`: by choice, so that the peer may be linked again some day.
+  void lose_link(Turn& turn, const PeerId& peer, const std::string& reason, bool is_kept = false);
   void send_hello(Turn& turn, const PeerId& peer);
   void send_owed(Turn& turn, const PeerId& peer, Link& link);
   void send_heartbeat(Turn& turn, const PeerId& peer, Link& link);
   void run_links(Turn& turn);
   void owe_all(const PeerId& peer, Link& link);
+
+  // state_overlay.cc
+  void take(Turn& turn, const PeerId& from, const JoinWalk& walk);
+  void take(Turn& turn, const PeerId& from, const ShuffleWalk& walk);
+  void take(Turn& turn, const PeerId& from, const ShuffleAnswer& answer);
+  void take(Turn& turn, const PeerId& from, const Disconnect& disconnect);
+  bool is_aim(const PeerId& peer) const;
+  void follow_overlay(Turn& turn);
+  void dial(Turn& turn, const PeerId& peer);
+  void abandon(Turn& turn, const PeerId& peer);
+  void heard_of(const PeerId& peer, Instant now);
+  Bytes wish_for(const PeerId& peer) const;
+  bool is_taken_in(Turn& turn, const PeerId& peer, const Hello& hello);
+  void part(Turn& turn, const PeerId& peer, const std::string& reason);
+  void close_parted(Turn& turn);
+  void send_walk(Turn& turn, const PeerId& to, const JoinWalk& walk);
+  std::vector<PeerId> known_of(std::vector<PeerId> sample, Instant now) const;
+  void tick(Turn& turn);
+
+  // state_liveness.cc
+  void take(Turn& turn, const PeerId& from, const Suspicion& suspicion);
+  void forgive_own_sleep(Instant now);
+  void doubt(Turn& turn, const PeerId& peer, Instant since, const PeerId& from);
+  void doubt_the_silent(Turn& turn);
+  void vouch(const MemberRecord& record, Instant now);
+  void refute(Turn& turn, const Suspect& suspect);
+  void send_suspicions(Turn& turn, const PeerId& peer, Link& link);
+  void tell_suspicions(Turn& turn, const PeerId& peer, Link& link);
 
   // state_deltas.cc
   void on(Turn& turn, const ReceivedDelta& received);
@@ -123,7 +154,9 @@ struct State::Parts {
   Rng rng;
   PeerId self;
   Roster roster;
+  Overlay overlay;
   Dialling dialling;
+  std::set<PeerId> dialled;  // members whose addresses it has
   Scores scores;
   DeltaLog log;
   ReferenceNorm reference;
@@ -136,6 +169,7 @@ struct State::Parts {
   Instant outcast_at{INT64_MIN / 2};             // when the last was shut out
   std::vector<Admissions::Dispute> disputes;     // that were told of
   std::map<PeerId, Link> links;
+  std::map<PeerId, Instant> parting;       // links that we ended by choice: when to close them
   std::map<PeerId, SnapshotOffer> offers;  // the last of each linked peer
   std::deque<SnapshotOffer> snapshots;     // that we can serve; the newest last
   BaseReached base;
@@ -146,6 +180,7 @@ struct State::Parts {
   bool is_leaving = false;
   bool has_new_records = false;  // not yet handed to the driver
 
+  Instant tick_at;  // of the overlay
   Instant digest_at = never;
   Instant records_at = never;
   Instant plan_at = never;

@@ -50,6 +50,10 @@ class Schedule {
       : cast_(cast), bytes_(bytes), left_(size) {
     StateOptions options;
     options.config.members_max = 3;
+    options.config.active_view_max = 2;
+    options.sign = [this](MemberRecord own) {
+      return sign_record(std::move(own), cast_.keys[0].signer());
+    };
     options.config.pulls_in_flight_max = 4;
     options.config.reference_window = 8;
     options.config.deltas_per_minute_max = 30;
@@ -102,11 +106,13 @@ class Schedule {
     received.header.origin = cast_.keys[index].public_key;
     received.header.epoch = 1 + byte() % 2;
     received.header.seq = byte() % 4 == 0 ? byte() : ++control_seq_;
-    switch (kind % 8) {
+    switch (kind % 13) {
       case 0: {
         Hello hello;
         hello.self = cast_.records[byte() % 8 == 0 ? 3 : index][byte() % 2];
         if (byte() % 16 == 0) hello.fingerprint[0] = 1;
+        hello.features = byte() % 2;
+        hello.extension = {static_cast<uint8_t>(byte() % 6)};
         received.message = hello;
         break;
       }
@@ -140,6 +146,22 @@ class Schedule {
       case 6:
         received.message =
             Chunk{{byte()}, byte() % 4u, Bytes(byte() % 2 ? chunk_size_max : byte())};
+        break;
+      case 7:
+        received.message = JoinWalk{cast_.keys[byte() % 4].id, byte() % 8u};
+        break;
+      case 8:
+        received.message = ShuffleWalk{byte() % 4u, byte() % 8u, {cast_.keys[byte() % 4].id}};
+        break;
+      case 9:
+        received.message = ShuffleAnswer{byte() % 4u, {cast_.keys[byte() % 4].id}};
+        break;
+      case 10:
+        received.message = Disconnect{};
+        break;
+      case 11:
+        received.message =
+            Suspicion{{{cast_.keys[byte() % 4].id, uint64_t{1} + byte() % 2, byte() % 4u}}};
         break;
       default:
         received.message = Goodbye{"gone"};

@@ -32,6 +32,7 @@ class Desk {
     options.fingerprint.fill(7);
     options.self = record_of(self, {"192.0.2.1:7411"});
     options.software = "0.1.0";
+    options.sign = [this](MemberRecord own) { return sign_record(own, self.keys.signer()); };
     state = std::make_unique<State>(options, Rng(1), now);
   }
 

@@ -225,24 +225,32 @@ TEST_CASE("no fault has a penalty that one accident could turn into a refusal") 
 // ---- Liveness
 
 TEST_CASE("what was heard decides who is alive") {
-  const Config config;  // 2 s, suspect after 4, failed after 10
+  const Config config;  // 2 s, suspect after 4, failed after 16
   struct Row {
     Evidence evidence;
     int64_t at_ms;
     MemberState expected;
   };
-  const Evidence linked{.is_linked = true, .known_since = {}, .heard_at = Instant{0}};
-  const Evidence lost{.was_lost = true, .known_since = {}, .heard_at = Instant{0}};
-  const Evidence told{.known_since = Instant{0}, .heard_at = {}};
-  const Evidence heard{.known_since = {}, .heard_at = Instant{0}};
-  const Evidence gone{.has_left = true, .known_since = {}, .heard_at = Instant{0}};
+  Evidence told, heard, linked, lost, doubted, gone;
+  for (Evidence* evidence : {&heard, &linked, &lost, &doubted, &gone})
+    evidence->heard_at = Instant{0};
+  linked.is_linked = lost.was_lost = gone.has_left = true;
+  doubted.suspected_at = Instant{100000};
   const Row rows[] = {
-      {linked, 0, MemberState::alive},      {linked, 7999, MemberState::alive},
-      {linked, 8000, MemberState::suspect}, {linked, 20000, MemberState::failed},
-      {lost, 1, MemberState::suspect},      {lost, 20000, MemberState::failed},
-      {told, 1, MemberState::suspect},      {told, 20000, MemberState::failed},
-      {heard, 7999, MemberState::alive},    {heard, 8000, MemberState::suspect},
-      {gone, 1, MemberState::left},         {gone, 90000, MemberState::left},
+      {linked, 0, MemberState::alive},
+      {linked, 7999, MemberState::alive},
+      {linked, 8000, MemberState::suspect},
+      {linked, 32000, MemberState::failed},
+      {lost, 1, MemberState::suspect},
+      {lost, 32000, MemberState::failed},
+      {told, 1, MemberState::suspect},
+      {told, 32000, MemberState::failed},
+      {heard, 8000, MemberState::alive},
+      {heard, 900000, MemberState::alive},
+      {doubted, 100000, MemberState::suspect},
+      {doubted, 132000, MemberState::failed},
+      {gone, 1, MemberState::left},
+      {gone, 90000, MemberState::left},
   };
   for (const Row& row : rows) {
     CAPTURE(row.at_ms);
@@ -259,7 +267,7 @@ TEST_CASE("one address is dialled once at a time, whoever is expected there") {
   dialling.add_seed("a:1", Instant{0});
   dialling.add_seed("own:1", Instant{0});
   dialling.set_member(peer_of(2), {"a:1", "b:1"}, Instant{0}, rng);
-  const auto first = dialling.due(Instant{1000}, rng);
+  const auto first = dialling.due(Instant{1000}, rng, true);
   REQUIRE(first.size() == 2);  // a:1 as seed; b:1 for the member
   CHECK(first[0].address == "a:1");
   CHECK_FALSE(first[0].expected.has_value());
@@ -269,7 +277,8 @@ TEST_CASE("one address is dialled once at a time, whoever is expected there") {
   dialling.unlinked(peer_of(2), Instant{0}, Instant{5000}, rng);
   CHECK(dialling.next() >= Instant{5000 + config.redial_delay_min_ms});
   dialling.set_member(peer_of(2), {}, Instant{5000}, rng);
-  CHECK(dialling.due(Instant{60000}, rng).size() == 1);  // the seed alone
+  CHECK(dialling.due(Instant{60000}, rng, false).empty());      // the seed was reached before
+  CHECK(dialling.due(Instant{120000}, rng, true).size() == 1);  // the seed alone
 }
 
 TEST_CASE("a hundred seeds are too many") {
@@ -277,7 +286,7 @@ TEST_CASE("a hundred seeds are too many") {
   Rng rng(1);
   Dialling dialling(config, peer_of(1), {});
   for (int i = 0; i < 100; ++i) dialling.add_seed("host:" + std::to_string(i), Instant{0});
-  CHECK(dialling.due(Instant{0}, rng).size() == seeds_max);
+  CHECK(dialling.due(Instant{0}, rng, false).size() == seeds_max);
 }
 
 }  // namespace

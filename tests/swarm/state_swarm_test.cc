@@ -178,9 +178,11 @@ TEST_CASE(
     world.nodes[i]->publish();
     CHECK(world.nodes[i]->state->view(world.now).neighbours == 3);
   }
-  CHECK(world.run_until(
-      [&] { return world.nodes[0]->state->have().delta_count() == world.published.size(); }, 5000));
-  CHECK(world.nodes[1]->state->have() == world.nodes[2]->state->have());
+  const auto has_all = [&](size_t node) {
+    return world.nodes[node]->state->have().delta_count() == world.published.size();
+  };
+  CHECK(
+      world.run_until([&] { return has_all(0) && has_all(1) && has_all(2) && has_all(3); }, 5000));
   CHECK(late.state->view(world.now).neighbours == 0);
   // Whichever side says it first.
   CHECK(world.nodes[0]->lost_reason(late).find("no common protocol version") != std::string::npos);

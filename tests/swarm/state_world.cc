@@ -57,6 +57,7 @@ void Node::start() {
   options.fingerprint = fingerprint;
   options.self = record();
   options.software = "0.1.0";
+  options.sign = [this](MemberRecord own) { return sign_record(std::move(own), keys.signer()); };
   options.version_min = version_min;
   options.version_max = version_max;
   state = std::make_unique<State>(options, Rng(world.rng.next()), world.now);

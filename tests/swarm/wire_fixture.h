@@ -93,6 +93,11 @@ inline std::vector<NamedMessage> one_of_each() {
       {"goodbye", Goodbye{"leaving the swarm"}},
       {"admission_news", AdmissionNews{filled<32>(0x22), {Bytes{1, 2, 3}, Bytes{}}}},
       {"witness", Witness{{{{{PeerId{filled<20>(2)}, 300}, 1}, filled<8>(0x33)}}}},
+      {"join_walk", JoinWalk{PeerId{filled<20>(4)}, 6}},
+      {"shuffle_walk", ShuffleWalk{300, 5, {PeerId{filled<20>(5)}, PeerId{filled<20>(6)}}}},
+      {"shuffle_answer", ShuffleAnswer{300, {PeerId{filled<20>(7)}}}},
+      {"disconnect", Disconnect{}},
+      {"suspicion", Suspicion{{{PeerId{filled<20>(8)}, 300, 2}}}},
   };
 }
 
