@@ -461,7 +461,8 @@ void Device::send(const swarm::PeerId& to, swarm::Message message) {
   if (heartbeat != nullptr && tamper && tamper->attack() == Attack::announce) {
     constexpr uint64_t invented = 3;
     const swarm::Stream own{id_, disk_.epoch};
-    heartbeat->have.set(own, {published_ + invented, 0});
+    if (!heartbeat->have) heartbeat->have = state_->have();
+    heartbeat->have->set(own, {published_ + invented, 0});
     ++world->sometimes["false_announcements"];
   }
   auto bytes = std::make_shared<const swarm::Bytes>(swarm::encode_message(message));

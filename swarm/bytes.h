@@ -13,9 +13,11 @@ using ByteView = std::span<const uint8_t>;
 using SharedBytes =
     std::shared_ptr<const Bytes>;           // an immutable frame, shared by queue, log and links
 using Digest = std::array<uint8_t, 32>;     // BLAKE2b-256
+using ShortHash = std::array<uint8_t, 16>;  // the first half of one
 using PublicKey = std::array<uint8_t, 32>;  // Ed25519
 using Signature = std::array<uint8_t, 64>;  // Ed25519
 
 Digest blake2b(ByteView bytes);  // swarm/envelope.cc
+ShortHash short_hash(const Digest& digest);
 
 }  // namespace starling::swarm

@@ -4,12 +4,14 @@
 //           / %x0e disconnect / %x0f suspicion
 // hello     = version-min:int version-max:int features:int fingerprint:16 software:text record
 // extension:bytes     ; version-min <= version-max
-// members   = count:int *record record    = membership name:text
+// members   = count:int *record digest:16
+// record    = membership name:text
 // count:int *address:text epoch:int incarnation:int left:flag signature:64
 //             ; signature: Ed25519 by the member over  %x12 "starling-member-v1"
 //             record-without-signature
-// heartbeat = sent:int echo:int delay:int step:int bits-per-byte:f32 vector base-hash:32
-// base-count:int learning:flag vector    = count:int *stream                          ; streams
+// heartbeat = sent:int echo:int delay:int step:int bits-per-byte:f32 told wants:flag
+// base-hash:32 base-count:int learning:flag      told      = %x01 vector / %x00 hash:16
+// vector    = count:int *stream                          ; streams
 // strictly increasing by (origin, epoch) stream    = origin:20 epoch:int contiguous:int bitmap:int
 // ; not both zero; no number above 2^63 pull      = count:int *key key       = origin:20 epoch:int
 // seq:int                ; seq from 1 offer     = hash:32 file-hash:32 size:int vector
@@ -147,11 +149,13 @@ void write(const Members& members, Writer& writer) {
   assert(members.records.size() <= members_per_message_max);
   writer.varint(members.records.size());
   for (const MemberRecord& record : members.records) write_record(record, writer);
+  writer.raw(members.digest);
 }
 void read(Reader& reader, Members& members) {
   const uint64_t count = reader.varint(members_per_message_max);
   for (uint64_t i = 0; i < count && !reader.fault(); ++i)
     members.records.push_back(read_record(reader));
+  members.digest = reader.array<16>();
 }
 
 void write(const Heartbeat& heartbeat, Writer& writer) {
@@ -161,7 +165,13 @@ void write(const Heartbeat& heartbeat, Writer& writer) {
   writer.varint(heartbeat.echo_delay_ms);
   writer.varint(heartbeat.step);
   writer.f32(heartbeat.bits_per_byte);
-  write_vector(heartbeat.have, writer);
+  writer.flag(heartbeat.have.has_value());
+  if (heartbeat.have) {
+    write_vector(*heartbeat.have, writer);
+  } else {
+    writer.raw(heartbeat.have_hash);
+  }
+  writer.flag(heartbeat.wants_have);
   writer.raw(heartbeat.base_hash);
   writer.varint(heartbeat.base_count);
   writer.flag(heartbeat.is_learning);
@@ -172,7 +182,12 @@ void read(Reader& reader, Heartbeat& heartbeat) {
   heartbeat.echo_delay_ms = reader.varint();
   heartbeat.step = reader.varint();
   heartbeat.bits_per_byte = reader.finite_f32();
-  heartbeat.have = read_vector(reader);
+  if (reader.flag()) {
+    heartbeat.have = read_vector(reader);
+  } else {
+    heartbeat.have_hash = reader.array<16>();
+  }
+  heartbeat.wants_have = reader.flag();
   heartbeat.base_hash = reader.array<32>();
   heartbeat.base_count = reader.varint();
   heartbeat.is_learning = reader.flag();
@@ -412,6 +427,8 @@ Bytes encode(const VersionVector& vector) {
   write_vector(vector, writer);
   return writer.take();
 }
+
+ShortHash hash_of(const VersionVector& vector) { return short_hash(blake2b(encode(vector))); }
 
 Result<VersionVector, DropReason> decode_version_vector(ByteView bytes) {
   Reader reader(bytes);

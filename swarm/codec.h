@@ -10,6 +10,7 @@ Bytes encode_message(const Message& message);
 Result<Message, DropReason> decode_message(ByteView bytes);
 
 Bytes encode(const VersionVector& vector);
+ShortHash hash_of(const VersionVector& vector);
 Result<VersionVector, DropReason> decode_version_vector(ByteView bytes);
 
 // Signs and checks a member's record.

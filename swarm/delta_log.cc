@@ -6,12 +6,6 @@
 
 namespace starling::swarm {
 
-ShortHash short_hash(const Digest& payload_hash) {
-  ShortHash hash{};
-  std::copy_n(payload_hash.begin(), hash.size(), hash.begin());
-  return hash;
-}
-
 DeltaLog::Standing DeltaLog::standing(const DeltaKey& key, const ShortHash& hash) const {
   if (have_.contains(key)) {
     // A delta that is folded into a snapshot left no hash behind: it can only be taken for the same

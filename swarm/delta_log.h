@@ -18,13 +18,10 @@ inline constexpr size_t streams_per_origin_max =
     256;                                     // boots of one member that had something to say
 inline constexpr size_t streams_max = 1024;  // as many as one heartbeat can tell of
 
-using ShortHash = std::array<uint8_t, 16>;  // first half of a payload hash
-ShortHash short_hash(const Digest& payload_hash);
-
 class DeltaLog {
  public:
   struct Entry {
-    ShortHash hash{};
+    ShortHash hash{};   // of the payload
     uint32_t size = 0;  // bytes of the frame
     double norm = 0;
   };

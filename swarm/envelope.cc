@@ -116,6 +116,12 @@ Digest blake2b(ByteView bytes) {
   return digest;
 }
 
+ShortHash short_hash(const Digest& digest) {
+  ShortHash hash{};
+  std::copy_n(digest.begin(), hash.size(), hash.begin());
+  return hash;
+}
+
 PublicKey Signer::public_key() const {
   PublicKey key{};
   std::copy_n(secret_ + 32, key.size(),

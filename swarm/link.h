@@ -44,13 +44,18 @@ struct Link {
   uint32_t heartbeat_count = 0;
   uint64_t echo_ms = 0;                          // its clock, from its last heartbeat
   Instant echo_at;                               // when that came
-  VersionVector have;                            // what it told of last
+  VersionVector have;                            // what it told of
+  bool is_have_unsure = false;                   // that does not add up: it is asked for the whole
+  bool is_have_wanted = true;                    // it has yet to be told the whole of ours
   std::set<PeerId> owed;                         // members whose records it has yet to get
   std::set<PeerId> suspicions_owed;              // members whose doubted life it has yet to hear of
   std::set<Admissions::ItemId> admissions_owed;  // items it has yet to get
+  Instant records_sent_at{INT64_MIN / 2};        // all of them, as its digest was another
+  int64_t records_pause_ms = 0;                  // until they may be sent again
   Instant admissions_sent_at{INT64_MIN / 2};     // all of them, as its digest was another
   int64_t admissions_pause_ms = 0;               // until they may be sent again
   Instant diverged_at{INT64_MIN};
+  bool is_new = true;                       // it was told of none yet
   uint64_t told_after = 0, told_until = 0;  // the arrivals of our log that it was told of, by hash
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 // Control messages between two linked peers: the payloads of FrameKind::control. Grammar on top of
 // codec.cc.
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -67,18 +68,22 @@ struct Hello {
 
 struct Members {
   std::vector<MemberRecord> records;
+  ShortHash digest{};  // of all that the sender knows, its own with them; zero: not told
 };
 
-// Every heartbeat interval, and soon after the own vector changed: the digest for anti-entropy, the
-// heartbeat, and the little that `members` and `regions` show of a peer.
+// Every heartbeat interval: the digest for anti-entropy, the heartbeat, and the little that
+// `members` and `regions` show of a peer. What changed of the vector since the last one went ahead
+// as Witness; so its hash says whether the receiver knows it all, and only if not is it sent whole.
 struct Heartbeat {
   uint64_t sent_ms = 0;  // sender's clock; echoed back for the round-trip time
   uint64_t echo_ms = 0;  // the last sent_ms received on this link; 0: none
   uint64_t echo_delay_ms = 0;
   uint64_t step = 0;
-  float bits_per_byte = 0;  // the sender's recent training loss; 0: unknown
-  VersionVector have;       // deltas it can tell of
-  Digest base_hash{};       // of the base at `base_count` deltas applied
+  float bits_per_byte = 0;            // the sender's recent training loss; 0: unknown
+  std::optional<VersionVector> have;  // deltas it can tell of; none: as told before
+  ShortHash have_hash{};              // of them, when they are not told
+  bool wants_have = false;            // what the receiver told before does not add up
+  Digest base_hash{};                 // of the base at `base_count` deltas applied
   uint64_t base_count = 0;
   bool is_learning = false;
 };
@@ -115,8 +120,9 @@ struct AdmissionNews {
   std::vector<Bytes> items;
 };
 
-// What the sender was given lately, by hash: an origin that signs two deltas with one number gives
-// its neighbours different ones, and they meet here (equivocation.h).
+// What came to the sender lately, soon after it came: so the receiver knows what to ask for. And by
+// hash: an origin that signs two deltas with one number gives its neighbours different ones, and
+// they meet here (equivocation.h).
 struct Sighting {
   DeltaKey key;
   std::array<uint8_t, 8> hash{};  // the beginning of the payload's

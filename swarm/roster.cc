@@ -4,8 +4,22 @@
 #include <tuple>
 
 #include "swarm/codec.h"
+#include "swarm/wire.h"
 
 namespace starling::swarm {
+
+namespace {
+
+void mix(const MemberRecord& record, ShortHash& digest) {
+  Writer writer;
+  writer.raw(peer_id_of(record.membership.identity).bytes);
+  writer.varint(record.epoch);
+  writer.varint(record.incarnation);
+  const ShortHash own = short_hash(blake2b(writer.bytes()));
+  for (size_t i = 0; i < digest.size(); ++i) digest[i] ^= own[i];
+}
+
+}  // namespace
 
 Roster::Roster(const Config& config, const SwarmId& swarm, const MemberRecord& self)
     : config_(config), swarm_(swarm), self_(peer_id_of(self.membership.identity)) {}
@@ -30,6 +44,8 @@ Roster::Learned Roster::learn(const MemberRecord& record, Instant now) {
     if (!is_authentic(record, swarm_)) return Learned::forged;
     const bool returns = member->evidence.has_left && !record.left;
     if (returns && seated() >= config_.members_max) return Learned::full;
+    mix(ours, digest_);
+    mix(record, digest_);
     member->record = record;
     member->evidence.has_left = record.left;
     return Learned::renewed;
@@ -51,11 +67,25 @@ Roster::Learned Roster::learn(const MemberRecord& record, Instant now) {
   added.evidence.has_left = record.left;
   added.evidence.known_since = now;
   members_.emplace(peer, std::move(added));
+  mix(record, digest_);
   return Learned::added;
 }
 
+void Roster::forget(const PeerId& peer) {
+  const auto found = members_.find(peer);
+  if (found == members_.end()) return;
+  mix(found->second.record, digest_);
+  members_.erase(found);
+}
+
+ShortHash Roster::digest(const MemberRecord& self) const {
+  ShortHash digest = digest_;
+  mix(self, digest);
+  return digest;
+}
+
 bool Roster::ban(const PeerId& peer) {
-  members_.erase(peer);
+  forget(peer);
   if (banned_.size() >= banned_max && !banned_.contains(peer)) return false;
   banned_.insert(peer);
   return true;

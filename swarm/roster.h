@@ -44,7 +44,7 @@ class Roster {
   // Ends the membership here: no record and no delta of it is taken any more. False: no room in the
   // list.
   bool ban(const PeerId& peer);
-  void forget(const PeerId& peer) { members_.erase(peer); }
+  void forget(const PeerId& peer);
   bool is_banned(const PeerId& peer) const { return banned_.contains(peer); }
 
   bool is_member(const PublicKey& key) const;
@@ -53,6 +53,8 @@ class Roster {
   const Member* find(const PeerId& peer) const;
   const std::map<PeerId, Member>& members() const { return members_; }  // without ourselves
   std::vector<MemberRecord> records() const;                            // likewise
+  // Of who is known, and in which version; equal for whoever knows the same. `self` is one of them.
+  ShortHash digest(const MemberRecord& self) const;
 
  private:
   size_t seated() const;  // members that have not left, with ourselves
@@ -62,6 +64,7 @@ class Roster {
   PeerId self_;
   std::map<PeerId, Member> members_;
   std::set<PeerId> banned_;
+  ShortHash digest_{};  // exclusive or over all members
 };
 
 }  // namespace starling::swarm

@@ -55,8 +55,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const AdmissionNews& new
   if (news.digest == admissions.digest()) return link.admissions_owed.clear();
   if (turn.now.ms - link.admissions_sent_at.ms < link.admissions_pause_ms) return;
   link.admissions_sent_at = turn.now;
-  link.admissions_pause_ms =
-      std::clamp(2 * link.admissions_pause_ms, admissions_repeat_ms, admissions_repeat_max_ms);
+  link.admissions_pause_ms = std::clamp(2 * link.admissions_pause_ms, repeat_ms, repeat_max_ms);
   for (const auto& [id, item] : admissions.items()) link.admissions_owed.insert(id);
   records_at = std::min(records_at, turn.now.after(config.digest_delay_ms));
 }

@@ -112,10 +112,16 @@ void State::Parts::accuse(Turn& turn, const ReceivedDelta& received, const Delta
   if (received.from != origin && !is_own) blame(turn, origin, DropReason::equivocation, penalty);
 }
 
-// Who was given another delta than we under the same number is asked for it.
+// What is missing is pulled; and who was given another delta than we under the same number is asked
+// for it.
 void State::Parts::take(Turn& turn, const PeerId& from, const Witness& witness) {
+  Link& link = links.at(from);
   Pull pull;
   for (const Sighting& sighting : witness.seen) {
+    const auto& streams = link.have.streams();
+    const bool is_room = streams.size() < streams_per_message_max;
+    if (is_room || streams.contains(sighting.key.stream)) link.have.insert(sighting.key);
+    if (!log.have().contains(sighting.key)) want_plan(turn.now);
     const PeerId& origin = sighting.key.stream.origin;
     if (origin == self || admissions.is_outcast(origin)) continue;
     const std::optional<ShortHash> own = log.hash_of(sighting.key);
@@ -132,25 +138,28 @@ void State::Parts::tell_arrivals(Turn& turn, const PeerId& peer, uint64_t after,
                                  uint64_t until) const {
   Witness witness;
   for (const DeltaKey& key : log.arrived(after, until)) {
-    const PeerId& origin = key.stream.origin;
     const std::optional<ShortHash> own = log.hash_of(key);
-    if (origin == self || origin == peer || !own) continue;
+    if (!own) continue;
     Sighting& sighting = witness.seen.emplace_back(Sighting{.key = key, .hash = {}});
     std::copy_n(own->begin(), sighting.hash.size(), sighting.hash.begin());
   }
   if (!witness.seen.empty()) turn.outbox.push_back(Send{peer, std::move(witness)});
 }
 
-// A new neighbour is told of the last ones that came before it.
+// A new neighbour is told of the last ones that came before it, and of the rest by the vector.
 void State::Parts::tell_new_arrivals(Turn& turn, const PeerId& peer, Link& link) const {
   const uint64_t newest = log.arrivals();
-  if (link.told_until == 0) {
+  if (link.is_new || newest - link.told_until > 4 * sightings_max) {
     link.told_until = newest - std::min<uint64_t>(newest, sightings_max);
     link.told_after = link.told_until;
+    link.is_have_wanted = true;
+    link.is_new = false;
   }
-  const uint64_t until = std::min(newest, link.told_until + sightings_max);
-  tell_arrivals(turn, peer, link.told_until, until);
-  link.told_until = until;
+  while (link.told_until < newest) {
+    const uint64_t until = std::min(newest, link.told_until + sightings_max);
+    tell_arrivals(turn, peer, link.told_until, until);
+    link.told_until = until;
+  }
 }
 
 // Our bases differ: perhaps by what an origin told one of us longer ago.
@@ -321,6 +330,7 @@ void State::Parts::on(Turn& turn, const SnapshotInstalled& installed) {
   transfer.installed(installed.ok, turn.now);
   if (installed.ok) {
     log.merge(transfer.offer().have);
+    for (auto& [peer, link] : links) link.is_have_wanted = true;
     changed(turn.now);
   }
   want_plan(turn.now);

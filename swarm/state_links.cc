@@ -206,8 +206,7 @@ void State::Parts::greet(Turn& turn, const PeerId& peer, const Hello& hello) {
   member.link_address = link.address;
   member.lost_reason.clear();
   turn.outbox.push_back(Notice{Notice::Kind::peer_joined, peer, {}, {}, 0});
-  owe_all(peer, link);
-  send_owed(turn, peer, link);
+  turn.outbox.push_back(Send{peer, Members{{}, roster.digest(options.self)}});
   send_admissions(turn, peer, link, true);
   send_heartbeat(turn, peer, link);
   want_plan(turn.now);
@@ -239,12 +238,41 @@ Roster::Learned State::Parts::learn(Turn& turn, const MemberRecord& record, cons
 }
 
 void State::Parts::take(Turn& turn, const PeerId& from, const Members& members) {
+  bool is_news = false;
   for (const MemberRecord& record : members.records) {
     const Roster::Learned learned = learn(turn, record, from);
-    if (learned == Roster::Learned::known) vouch(record, turn.now);
-    if (learned != Roster::Learned::forged) continue;
-    return drop(turn, from, DropReason::bad_signature, penalty_of(DropReason::bad_signature));
+    if (learned == Roster::Learned::forged)
+      return drop(turn, from, DropReason::bad_signature, penalty_of(DropReason::bad_signature));
+    if (learned == Roster::Learned::known) vouch(peer_id_of(record.membership.identity), turn.now);
+    is_news = is_news || learned == Roster::Learned::added || learned == Roster::Learned::renewed;
   }
+  compare_records(turn, from, members, is_news);
+}
+
+// Whose digest is another gets all that we know, ever more seldom if that brings nothing.
+void State::Parts::compare_records(Turn& turn, const PeerId& from, const Members& members,
+                                   bool is_news) {
+  Link& link = links.at(from);
+  if (is_news) link.records_pause_ms = 0;
+  if (members.digest == ShortHash{}) return;
+  if (members.digest == roster.digest(options.self)) {
+    link.owed.clear();
+    for (const auto& [peer, member] : roster.members()) vouch(peer, turn.now);
+    return;
+  }
+  if (turn.now.ms - link.records_sent_at.ms < link.records_pause_ms) return;
+  link.records_sent_at = turn.now;
+  link.records_pause_ms = std::clamp(2 * link.records_pause_ms, repeat_ms, repeat_max_ms);
+  owe_all(from, link);
+  send_owed(turn, from, link);
+}
+
+// What it tells of, or whether what it told of is all. Until that is known it is not compared.
+void State::Parts::follow_have(Turn& turn, Link& link, const Heartbeat& heartbeat) {
+  if (heartbeat.have) link.have = *heartbeat.have;
+  link.is_have_unsure = !heartbeat.have && hash_of(link.have) != heartbeat.have_hash;
+  link.is_have_wanted = link.is_have_wanted || heartbeat.wants_have;
+  if (!log.have().missing_from(link.have, 1).empty()) want_plan(turn.now);
 }
 
 void State::Parts::take(Turn& turn, const PeerId& from, const Heartbeat& heartbeat) {
@@ -253,7 +281,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Heartbeat& heartbe
   if (member == nullptr) return;
   link.echo_ms = heartbeat.sent_ms;
   link.echo_at = turn.now;
-  link.have = heartbeat.have;
+  follow_have(turn, link, heartbeat);
   constexpr uint64_t plausible_ms = 600000;
   const auto now_ms = static_cast<uint64_t>(turn.now.ms);
   const bool is_echo = heartbeat.echo_ms != 0 && heartbeat.echo_ms <= now_ms;
@@ -270,14 +298,13 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Heartbeat& heartbe
   member->bits_per_byte = heartbeat.bits_per_byte;
   member->base_hash = heartbeat.base_hash;
   member->base_count = heartbeat.base_count;
-  if (!log.have().missing_from(heartbeat.have, 1).empty()) want_plan(turn.now);
   // Equal sets of deltas, all of them in both bases: then the bases must be equal too.
-  const bool is_complete = heartbeat.base_hash != Digest{} && base.hash != Digest{} &&
-                           heartbeat.base_count == heartbeat.have.delta_count() &&
-                           base.have == log.have();
+  const bool is_complete =
+      heartbeat.base_hash != Digest{} && base.hash != Digest{} && !link.is_have_unsure &&
+      heartbeat.base_count == link.have.delta_count() && base.have == log.have();
   if (!is_complete || heartbeat.base_hash == base.hash) return;
   if (turn.now.ms - outcast_at.ms < outcast_settle_ms) return;
-  if (without_expelled(heartbeat.have) != without_expelled(log.have())) return;
+  if (without_expelled(link.have) != without_expelled(log.have())) return;
   if (turn.now.ms - diverged_interval_ms < link.diverged_at.ms) return;
   link.diverged_at = turn.now;
   const std::string reason =
@@ -326,7 +353,17 @@ void State::Parts::send_owed(Turn& turn, const PeerId& peer, Link& link) {
   if (!members.records.empty()) turn.outbox.push_back(Send{peer, std::move(members)});
 }
 
+VersionVector State::Parts::told_vector() const {
+  VersionVector told;
+  for (const auto& [stream, seen] : log.have().streams()) {
+    if (told.streams().size() >= streams_per_message_max) break;
+    told.set(stream, seen);
+  }
+  return told;
+}
+
 void State::Parts::send_heartbeat(Turn& turn, const PeerId& peer, Link& link) {
+  tell_new_arrivals(turn, peer, link);  // or the hash would say more than was told
   Heartbeat heartbeat;
   heartbeat.sent_ms = static_cast<uint64_t>(turn.now.ms);
   heartbeat.echo_ms = link.echo_ms;
@@ -337,12 +374,14 @@ void State::Parts::send_heartbeat(Turn& turn, const PeerId& peer, Link& link) {
   heartbeat.is_learning = progress.is_learning;
   heartbeat.base_hash = base.hash;
   heartbeat.base_count = base_count;
-  for (const auto& [stream, seen] : log.have().streams()) {
-    if (heartbeat.have.streams().size() >= streams_per_message_max) break;
-    heartbeat.have.set(stream, seen);
+  if (link.is_have_wanted) {
+    heartbeat.have = told_vector();
+  } else {
+    heartbeat.have_hash = hash_of(told_vector());
   }
+  heartbeat.wants_have = link.is_have_unsure;
+  link.is_have_wanted = false;
   turn.outbox.push_back(Send{peer, std::move(heartbeat)});
-  tell_new_arrivals(turn, peer, link);
   // Between 90 and 110 % of the interval, so that the swarm's heartbeats do not fall in step.
   const int64_t interval_ms = config.heartbeat_interval_ms;
   const auto spread = static_cast<uint64_t>(interval_ms / 5 + 1);
@@ -370,9 +409,10 @@ void State::Parts::run_links(Turn& turn) {
     if (is_due && !link.is_greeted)
       link.heartbeat_at = turn.now.after(config.heartbeat_interval_ms);
     if (!link.is_greeted || !(is_due || is_digest)) continue;
-    if (is_due && ++link.heartbeat_count % members_refresh_heartbeats == 0) {
-      owe_all(peer, link);
-      send_owed(turn, peer, link);
+    if (is_digest) tell_new_arrivals(turn, peer, link);
+    if (!is_due) continue;
+    if (++link.heartbeat_count % compare_heartbeats == 0) {
+      turn.outbox.push_back(Send{peer, Members{{}, roster.digest(options.self)}});
       send_admissions(turn, peer, link, true);
     }
     send_heartbeat(turn, peer, link);

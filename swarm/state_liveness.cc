@@ -49,11 +49,11 @@ void State::Parts::doubt_the_silent(Turn& turn) {
 }
 
 // A neighbour knows the member as we do, and has no doubt of it, or it would have told before.
-void State::Parts::vouch(const MemberRecord& record, Instant now) {
-  Member* const member = roster.find(peer_id_of(record.membership.identity));
+void State::Parts::vouch(const PeerId& peer, Instant now) {
+  Member* const member = roster.find(peer);
   if (member == nullptr || member->evidence.has_left || member->evidence.suspected_at) return;
   if (!member->evidence.heard_at) member->evidence.heard_at = now;
-  heard_of(peer_id_of(record.membership.identity), now);
+  heard_of(peer, now);
 }
 
 void State::Parts::take(Turn& turn, const PeerId& from, const Suspicion& suspicion) {

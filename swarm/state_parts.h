@@ -22,13 +22,13 @@
 
 namespace starling::swarm {
 
-inline constexpr uint32_t members_refresh_heartbeats = 15;  // then all records are sent again
-inline constexpr int64_t pull_gather_ms = 100;              // pulls go out at most this often
-inline constexpr int64_t diverged_interval_ms = 60000;      // one notice per peer
-inline constexpr size_t served_snapshots_max = 3;           // as many as the driver keeps
+inline constexpr uint32_t compare_heartbeats = 15;      // between two comparisons of digests
+inline constexpr int64_t pull_gather_ms = 100;          // pulls go out at most this often
+inline constexpr int64_t diverged_interval_ms = 60000;  // one notice per peer
+inline constexpr size_t served_snapshots_max = 3;       // as many as the driver keeps
 // Between two sendings of all, per link; twice as long after each that brought nothing back.
-inline constexpr int64_t admissions_repeat_ms = 10000;
-inline constexpr int64_t admissions_repeat_max_ms = 600000;
+inline constexpr int64_t repeat_ms = 10000;
+inline constexpr int64_t repeat_max_ms = 600000;
 // For so long after someone was shut out bases may differ: each takes out its deltas when it can.
 inline constexpr int64_t outcast_settle_ms = 60000;
 // Deltas of which neighbours tell another hash: asked for so often, and so many kept account of.
@@ -81,6 +81,9 @@ struct State::Parts {
   void send_heartbeat(Turn& turn, const PeerId& peer, Link& link);
   void run_links(Turn& turn);
   void owe_all(const PeerId& peer, Link& link);
+  void compare_records(Turn& turn, const PeerId& from, const Members& members, bool is_news);
+  void follow_have(Turn& turn, Link& link, const Heartbeat& heartbeat);
+  VersionVector told_vector() const;
 
   // state_overlay.cc
   void take(Turn& turn, const PeerId& from, const JoinWalk& walk);
@@ -105,7 +108,7 @@ struct State::Parts {
   void forgive_own_sleep(Instant now);
   void doubt(Turn& turn, const PeerId& peer, Instant since, const PeerId& from);
   void doubt_the_silent(Turn& turn);
-  void vouch(const MemberRecord& record, Instant now);
+  void vouch(const PeerId& peer, Instant now);
   void refute(Turn& turn, const Suspect& suspect);
   void send_suspicions(Turn& turn, const PeerId& peer, Link& link);
   void tell_suspicions(Turn& turn, const PeerId& peer, Link& link);

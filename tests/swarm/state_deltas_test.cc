@@ -40,8 +40,8 @@ TEST_CASE("an accepted delta is stored, delivered and noticed, and its body is n
   CHECK(all_of<SendFrame>(outputs).empty());
   CHECK(notices_of(outputs, Notice::Kind::delta_accepted).size() == 1);
   const auto later = desk.pass(desk.config.digest_delay_ms);
-  REQUIRE(sent_to<Heartbeat>(later, bob.id).size() == 1);
-  CHECK(sent_to<Heartbeat>(later, bob.id)[0].have.contains(Desk::key_of(ada, 1)));
+  REQUIRE(sent_to<Witness>(later, bob.id).size() == 1);
+  CHECK(sent_to<Witness>(later, bob.id)[0].seen.at(0).key == Desk::key_of(ada, 1));
   CHECK(desk.view_of(ada).deltas == 1);
   CHECK(desk.view_of(ada).last_delta_age_ms == desk.config.digest_delay_ms);
 }

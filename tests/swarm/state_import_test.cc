@@ -21,8 +21,8 @@ TEST_CASE("a delta from a bundle counts as any other, without a link and without
   CHECK(desk.state->counters().accepted == 1);
   CHECK(desk.view_of(ada).last_delta_age_ms < 0);
   const auto later = desk.pass(desk.config.digest_delay_ms);
-  REQUIRE(sent_to<Heartbeat>(later, bob.id).size() == 1);  // others may have it from here
-  CHECK(sent_to<Heartbeat>(later, bob.id)[0].have.contains(Desk::key_of(ada, 1)));
+  REQUIRE(sent_to<Witness>(later, bob.id).size() == 1);  // others may have it from here
+  CHECK(sent_to<Witness>(later, bob.id)[0].seen.at(0).key == Desk::key_of(ada, 1));
 }
 
 TEST_CASE("a delta that a bundle brings twice is counted, not refused") {

@@ -13,9 +13,12 @@ TEST_CASE("a link begins with Hello, and a good Hello is answered with members a
   CHECK(notices_of(greeting, Notice::Kind::peer_joined).size() == 1);
   CHECK(sent_to<Heartbeat>(greeting, ada.id).size() == 1);
   CHECK(desk.state->view(desk.now).neighbours == 1);
-  const auto second = desk.link(bob);
-  REQUIRE(sent_to<Members>(second, bob.id).size() == 1);
-  CHECK(sent_to<Members>(second, bob.id)[0].records[0].membership.identity == ada.keys.public_key);
+  const auto second = sent_to<Members>(desk.link(bob), bob.id);
+  REQUIRE(second.size() == 1);
+  CHECK(second[0].records.empty());  // the digest, for Bob to compare
+  const auto third = sent_to<Members>(desk.say(bob, Members{{}, ShortHash{1}}), bob.id);
+  REQUIRE(third.size() == 1);
+  CHECK(third[0].records.at(0).membership.identity == ada.keys.public_key);
   CHECK(desk.state->view(desk.now).members == 3);
 }
 
@@ -198,7 +201,7 @@ TEST_CASE("members are dialled by their records while they are not linked, onese
   CHECK(all_of<Open>(desk.pass(1000)).size() == 1);
 }
 
-TEST_CASE("heartbeats go out with every interval, and soon after the own vector changed") {
+TEST_CASE("heartbeats go out with every interval, and what changed soon after it did") {
   Desk desk;
   Peer ada(10);
   desk.link(ada);
@@ -212,9 +215,75 @@ TEST_CASE("heartbeats go out with every interval, and soon after the own vector 
   CHECK(count <= 6);
   desk.publish(1);
   desk.publish(2);
-  const auto soon = sent_to<Heartbeat>(desk.pass(desk.config.digest_delay_ms), ada.id);
+  const auto soon = sent_to<Witness>(desk.pass(desk.config.digest_delay_ms), ada.id);
   REQUIRE(soon.size() == 1);
-  CHECK(soon[0].have.delta_count() == 2);
+  CHECK(soon[0].seen.size() == 2);
+}
+
+TEST_CASE("the vector is told once, then its hash, and again to whom it does not add up") {
+  Desk desk;
+  Peer ada(10);
+  const auto first = sent_to<Heartbeat>(desk.link(ada), ada.id);
+  REQUIRE(first.size() == 1);
+  REQUIRE(first[0].have.has_value());
+  desk.publish(1);
+  const auto second = sent_to<Heartbeat>(desk.pass(3000), ada.id);
+  REQUIRE(second.size() == 1);
+  CHECK_FALSE(second[0].have.has_value());
+  CHECK(second[0].have_hash == hash_of(desk.state->have()));
+  CHECK_FALSE(second[0].wants_have);
+
+  // What Ada told of is not all that she has: so says her hash.
+  const VersionVector hers = vector_of({ada.id, 1}, 2);
+  desk.tell(ada, vector_of({ada.id, 1}, 1));
+  Heartbeat heartbeat;
+  heartbeat.sent_ms = 1;
+  heartbeat.have_hash = hash_of(hers);
+  desk.say(ada, heartbeat);
+  const auto third = sent_to<Heartbeat>(desk.pass(3000), ada.id);
+  REQUIRE_FALSE(third.empty());
+  CHECK(third[0].wants_have);
+  // With one more delta it adds up, whether it was told or the whole was.
+  desk.say(ada, Witness{{{Desk::key_of(ada, 2), {}}}});
+  heartbeat.wants_have = true;
+  desk.say(ada, heartbeat);
+  const auto fourth = sent_to<Heartbeat>(desk.pass(3000), ada.id);
+  REQUIRE_FALSE(fourth.empty());
+  CHECK_FALSE(fourth[0].wants_have);
+  REQUIRE(fourth[0].have.has_value());
+  CHECK(*fourth[0].have == desk.state->have());
+}
+
+TEST_CASE("what a neighbour tells of is pulled from it") {
+  Desk desk;
+  Peer ada(10), bob(11);
+  desk.link(ada);
+  desk.say(ada, Members{{desk.record_of(bob)}});
+  desk.say(ada, Witness{{{Desk::key_of(bob, 1), {}}}});
+  const auto pulls = sent_to<Pull>(desk.pass(1000), ada.id);
+  REQUIRE(pulls.size() == 1);
+  CHECK(pulls[0].keys == std::vector<DeltaKey>{Desk::key_of(bob, 1)});
+}
+
+TEST_CASE("records are sent to whom they are not known, as its digest says, ever more seldom") {
+  Desk desk;
+  Peer ada(10), bob(11);
+  desk.link(bob);
+  size_t told = 0;
+  const auto count = [&](const std::vector<Output>& outputs) {
+    for (const Members& members : sent_to<Members>(outputs, ada.id)) told += members.records.size();
+  };
+  count(desk.link(ada));
+  CHECK(told == 0);
+  for (int i = 0; i < 60; ++i) {
+    ShortHash other{};
+    other[0] = 1;
+    count(desk.say(ada, Members{{}, other}));
+    count(desk.pass(1000));
+    desk.tell(bob, {});
+  }
+  CHECK(told >= 2);  // at 0, 10, 30 s
+  CHECK(told <= 4);
 }
 
 TEST_CASE("the round-trip time is measured with the own clock only") {

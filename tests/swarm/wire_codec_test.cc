@@ -58,15 +58,21 @@ TEST_CASE("a heartbeat's bytes are those of the grammar, worked out by hand") {
   heartbeat.sent_ms = 300;
   heartbeat.step = 5;
   heartbeat.bits_per_byte = -2.0f;
-  heartbeat.have.set({PeerId{filled<20>(7)}, 128}, {2, 4});
+  heartbeat.have.emplace().set({PeerId{filled<20>(7)}, 128}, {2, 4});
   heartbeat.base_hash = filled<32>(9);
   heartbeat.base_count = 3;
-  const Bytes expected = joined({{3, 0xac, 0x02, 0, 0, 5, 0, 0, 0, 0xc0, 1},
+  const Bytes expected = joined({{3, 0xac, 0x02, 0, 0, 5, 0, 0, 0, 0xc0, 1, 1},
                                  Bytes(20, 7),
-                                 {0x80, 0x01, 2, 4},
+                                 {0x80, 0x01, 2, 4, 0},
                                  Bytes(32, 9),
                                  {3, 0}});
   CHECK(hex(encode_message(heartbeat)) == hex(expected));
+  heartbeat.have.reset();
+  heartbeat.have_hash = filled<16>(6);
+  heartbeat.wants_have = true;
+  const Bytes shorter =
+      joined({{3, 0xac, 0x02, 0, 0, 5, 0, 0, 0, 0xc0, 0}, Bytes(16, 6), {1}, Bytes(32, 9), {3, 0}});
+  CHECK(hex(encode_message(heartbeat)) == hex(shorter));
 }
 
 TEST_CASE("a version vector is read only in its one form") {

@@ -81,11 +81,15 @@ inline std::vector<NamedMessage> one_of_each() {
   heartbeat.base_hash = filled<32>(0xcd);
   heartbeat.base_count = 1008;
   heartbeat.is_learning = true;
+  Heartbeat short_heartbeat;
+  short_heartbeat.have_hash = filled<16>(0x44);
+  short_heartbeat.wants_have = true;
   const Digest file_hash = filled<32>(0x11);
   return {
       {"hello", hello},
-      {"members", Members{{record_of(root, ada), record_of(root, bob)}}},
+      {"members", Members{{record_of(root, ada), record_of(root, bob)}, filled<16>(0x55)}},
       {"heartbeat", heartbeat},
+      {"heartbeat_hash", short_heartbeat},
       {"pull", Pull{{{{PeerId{filled<20>(2)}, 300}, 1}, {{PeerId{filled<20>(1)}, 1}, 6}}}},
       {"snapshot_offer", SnapshotOffer{filled<32>(0xee), file_hash, 1u << 20, some_vector()}},
       {"chunk_request", ChunkRequest{file_hash, 300}},
