@@ -28,6 +28,11 @@ struct Overloaded : Visitors... {
 template <typename... Visitors>
 Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
+// Of a frame that was opened when it came, or is the own.
+swarm::ByteView payload_of(const swarm::Bytes& frame) {
+  return swarm::ByteView(frame).subspan(swarm::header_size);
+}
+
 swarm::Bytes snapshot_file(const swarm::Exchange::Settled& settled) {
   swarm::Bytes file;
   const auto put = [&](const void* bytes, size_t size) {
@@ -134,8 +139,8 @@ void Device::boot() {
   for (const Disk::Entry& entry : disk_.log) {
     if (!recovered.have.contains(entry.key)) continue;
     recovered.stored.push_back({entry.key, {}, entry.norm});
-    const auto opened = swarm::open(*entry.frame, world->swarm);
-    std::copy_n(opened->header.payload_hash.begin(), 16, recovered.stored.back().hash.begin());
+    recovered.stored.back().hash =
+        swarm::short_hash(swarm::parse_header(*entry.frame)->payload_hash);
   }
   const auto sign = [this](swarm::MemberRecord unsigned_record) {
     return swarm::sign_record(std::move(unsigned_record), keys_->signer());
@@ -247,9 +252,8 @@ void Device::publish() {
   world->checker.signed_by_origin(key, publication->frame);
   if (tamper) ++world->sometimes["hostile_deltas"];
   if (tamper && tamper->attack() == Attack::equivocate && last_own_frame_) {
-    const auto old = swarm::open(*last_own_frame_, world->swarm);
-    second_face_ = {key, std::make_shared<const swarm::Bytes>(
-                             swarm::seal(publication->header, old->payload, keys_->signer()))};
+    second_face_ = {key, std::make_shared<const swarm::Bytes>(swarm::seal(
+                             publication->header, payload_of(*last_own_frame_), keys_->signer()))};
     world->checker.signed_by_origin(key, second_face_.second);
   }
   last_own_frame_ = publication->frame;
@@ -269,10 +273,9 @@ void Device::deliver(const swarm::Deliver& delivery) {
 }
 
 void Device::apply(const swarm::Deliver& delivery) {
-  const auto opened = swarm::open(*delivery.frame, world->swarm);
-  assert(opened.has_value());
-  if (learner_->accept(delivery.key, delivery.summary, opened->payload)) base_changed();
-  if (tamper) tamper->see(world->course->table, opened->payload, world->course->genesis.size());
+  const swarm::ByteView payload = payload_of(*delivery.frame);
+  if (learner_->accept(delivery.key, delivery.summary, payload)) base_changed();
+  if (tamper) tamper->see(world->course->table, payload, world->course->genesis.size());
 }
 
 // Between two steps, as in the node.
@@ -308,8 +311,8 @@ void Device::base_changed() {
 std::optional<swarm::Bytes> Device::payload(const swarm::DeltaKey& key) const {
   const auto found = disk_.frames.find(key);
   if (found == disk_.frames.end()) return std::nullopt;
-  const auto opened = swarm::open(*found->second, world->swarm);
-  return swarm::Bytes(opened->payload.begin(), opened->payload.end());
+  const swarm::ByteView payload = payload_of(*found->second);
+  return swarm::Bytes(payload.begin(), payload.end());
 }
 
 void Device::judge() {
@@ -331,8 +334,7 @@ void Device::announce() {
 // ---- Disk
 
 void Device::store(const swarm::Store& store) {
-  const auto opened = swarm::open(*store.frame, world->swarm);
-  const auto summary = swarm::inspect_delta(world->course->table, opened->payload);
+  const auto summary = swarm::inspect_delta(world->course->table, payload_of(*store.frame));
   disk_.log.push_back({store.key, store.frame, swarm::believed_norm(*summary)});
   disk_.frames[store.key] = store.frame;
 }

@@ -23,9 +23,11 @@ std::vector<std::pair<uint64_t, DeltaKey>> offered(const VersionVector& mine,
                                                    const VersionVector& theirs, size_t each_max) {
   constexpr uint64_t window = 65;
   std::vector<std::pair<uint64_t, DeltaKey>> keys;
+  auto at = mine.streams().begin();
   for (const auto& [stream, seen] : theirs.streams()) {
-    const auto found = mine.streams().find(stream);
-    const Seen own = found == mine.streams().end() ? Seen{} : found->second;
+    while (at != mine.streams().end() && at->first < stream) ++at;
+    const bool is_known = at != mine.streams().end() && at->first == stream;
+    const Seen own = is_known ? at->second : Seen{};
     if (own == seen) continue;
     for (const uint64_t seq : missing_numbers(own, seen, each_max)) {
       if (seq - own.contiguous > window) break;
