@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,13 +30,17 @@ std::string read_file(const std::string& path) {
 }
 
 pid_t spawn(const std::vector<std::string>& arguments, const std::string& out_path,
-            const std::string& err_path) {
+            const std::string& err_path, const std::string& network = "") {
   const pid_t parent = getpid();
   const pid_t pid = fork();
   REQUIRE(pid >= 0);
   if (pid > 0) return pid;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(126);
+  if (!network.empty()) {
+    const int space = open(("/run/netns/" + network).c_str(), O_RDONLY | O_CLOEXEC);
+    if (space < 0 || setns(space, CLONE_NEWNET) != 0) _exit(125);
+  }
   const int null = open("/dev/null", O_RDONLY);
   const int out = open(out_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   const int err = open(err_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -92,7 +97,8 @@ CliResult starling_cli(const std::vector<std::string>& arguments, int timeout_s)
   return result;
 }
 
-RealNode::RealNode(std::string directory) : directory_(std::move(directory)) {}
+RealNode::RealNode(std::string directory, std::string network)
+    : directory_(std::move(directory)), network_(std::move(network)) {}
 
 RealNode::~RealNode() {
   if (pid_ <= 0) return;
@@ -103,7 +109,7 @@ RealNode::~RealNode() {
 void RealNode::start() {
   REQUIRE(pid_ <= 0);
   const std::string log = directory_ + ".log";
-  pid_ = spawn({"run", "--dir", directory_}, log, log);
+  pid_ = spawn({"run", "--dir", directory_}, log, log, network_);
 }
 
 void RealNode::signal(int number) const {

@@ -35,7 +35,8 @@ class Folder {
 // initialised.
 class RealNode {
  public:
-  explicit RealNode(std::string directory);
+  // `network`: the name of a network namespace to run in; "": that of the test.
+  explicit RealNode(std::string directory, std::string network = "");
   ~RealNode();
   RealNode(const RealNode&) = delete;
   RealNode& operator=(const RealNode&) = delete;
@@ -52,7 +53,7 @@ class RealNode {
   const std::string& directory() const { return directory_; }
 
  private:
-  std::string directory_;
+  std::string directory_, network_;
   pid_t pid_ = -1;
 };
 
