@@ -55,18 +55,80 @@ void deal_iid(const std::vector<Stock>& stocks, Rng& rng, Lessons& lessons) {
   }
 }
 
+// Cumulated shares of the nodes, drawn from a symmetric Dirichlet distribution, times a constant.
+std::vector<double> draw_shares(size_t nodes, double alpha, Rng& rng) {
+  std::vector<double> until;
+  for (size_t node = 0; node < nodes; ++node)
+    until.push_back((until.empty() ? 0 : until.back()) + gamma(rng, alpha));
+  return until;
+}
+
+// Whose share the i-th of `count` pieces falls into.
+size_t node_of(const std::vector<double>& until, size_t i, size_t count) {
+  const double at = until.back() * (static_cast<double>(i) + 0.5) / static_cast<double>(count);
+  return static_cast<size_t>(std::lower_bound(until.begin(), until.end() - 1, at) - until.begin());
+}
+
 void deal_dirichlet(const std::vector<Stock>& stocks, double alpha, Rng& rng, Lessons& lessons) {
   for (size_t task = 0; task < stocks.size(); ++task) {
-    std::vector<double> until;  // cumulated shares
-    for (size_t node = 0; node < lessons.nodes.size(); ++node)
-      until.push_back((until.empty() ? 0 : until.back()) + gamma(rng, alpha));
+    const std::vector<double> until = draw_shares(lessons.nodes.size(), alpha, rng);
     const std::vector<size_t> order = shuffled(stocks[task].size(), rng);
-    for (size_t i = 0; i < order.size(); ++i) {
-      const double at =
-          until.back() * (static_cast<double>(i) + 0.5) / static_cast<double>(order.size());
-      const auto taker = std::lower_bound(until.begin(), until.end() - 1, at);
-      give(stocks[task], task, order[i], lessons.nodes[static_cast<size_t>(taker - until.begin())]);
-    }
+    for (size_t i = 0; i < order.size(); ++i)
+      give(stocks[task], task, order[i], lessons.nodes[node_of(until, i, order.size())]);
+  }
+}
+
+struct Piece {
+  size_t task, index;
+};
+
+// Task after task; pairs shuffled within a task, texts as they were written.
+std::vector<Piece> sorted_pieces(const std::vector<Stock>& stocks, Rng& rng) {
+  std::vector<Piece> pieces;
+  for (size_t task = 0; task < stocks.size(); ++task) {
+    std::vector<size_t> order = shuffled(stocks[task].size(), rng);
+    if (!stocks[task].texts.empty()) std::sort(order.begin(), order.end());
+    for (const size_t index : order) pieces.push_back({task, index});
+  }
+  return pieces;
+}
+
+// Source: McMahan et al., "Communication-efficient learning of deep networks from decentralized
+// data" (2017), section 3: there 200 shards of 300 images, two for each client.
+void deal_shards(const std::vector<Stock>& stocks, uint32_t each, Rng& rng, Lessons& lessons) {
+  const std::vector<Piece> pieces = sorted_pieces(stocks, rng);
+  const std::vector<size_t> order = shuffled(lessons.nodes.size() * each, rng);
+  for (size_t i = 0; i < order.size(); ++i) {
+    const size_t begin = order[i] * pieces.size() / order.size();
+    const size_t end = (order[i] + 1) * pieces.size() / order.size();
+    for (size_t at = begin; at < end; ++at)
+      give(stocks[pieces[at].task], pieces[at].task, pieces[at].index, lessons.nodes[i / each]);
+  }
+}
+
+// Everyone has the same mixture, but not as much of it.
+void deal_quantity(const std::vector<Stock>& stocks, double alpha, Rng& rng, Lessons& lessons) {
+  std::vector<Piece> pieces = sorted_pieces(stocks, rng);
+  shuffle(pieces, rng);
+  const std::vector<double> until = draw_shares(lessons.nodes.size(), alpha, rng);
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const Piece& piece = pieces[i];
+    give(stocks[piece.task], piece.task, piece.index,
+         lessons.nodes[node_of(until, i, pieces.size())]);
+  }
+}
+
+void deal(const std::vector<Stock>& stocks, const Scenario::Deal& how, Rng& rng, Lessons& lessons) {
+  if (how.partition == "iid") {
+    deal_iid(stocks, rng, lessons);
+  } else if (how.partition == "dirichlet") {
+    deal_dirichlet(stocks, how.alpha, rng, lessons);
+  } else if (how.partition == "shards") {
+    deal_shards(stocks, how.shards, rng, lessons);
+  } else if (how.partition == "quantity") {
+    deal_quantity(stocks, how.alpha, rng, lessons);
+  } else {
+    deal_natural(stocks, rng, lessons);
   }
 }
 
@@ -96,37 +158,37 @@ Result<Lessons, Failure> deal_lessons(const Scenario& scenario, uint64_t seed) {
   }
   lessons.nodes.resize(scenario.run.nodes, {{}, "", std::vector<size_t>(stocks->size(), 0)});
   Rng rng = rng_for(seed, Purpose::deal);
-  if (scenario.deal.partition == "iid") {
-    deal_iid(*stocks, rng, lessons);
-  } else if (scenario.deal.partition == "dirichlet") {
-    deal_dirichlet(*stocks, scenario.deal.alpha, rng, lessons);
-  } else {
-    deal_natural(*stocks, rng, lessons);
-  }
+  deal(*stocks, scenario.deal, rng, lessons);
   fill_the_empty(*stocks, rng, lessons);
   return lessons;
 }
 
 std::string partition_table(const Lessons& lessons) {
-  constexpr size_t rows_max = 32;
-  std::string text = "node ";
+  constexpr size_t rows_max = 32, columns_max = 16;
+  const size_t rows = std::min(lessons.nodes.size(), rows_max);
+  const size_t columns = std::min(lessons.tasks.size(), columns_max);
+  std::string text = "node       all";
   char cell[32];
-  for (const std::string& task : lessons.tasks) {
-    std::snprintf(cell, sizeof cell, " %8.8s", task.c_str());
+  for (size_t task = 0; task < columns; ++task) {
+    std::snprintf(cell, sizeof cell, " %8.8s", lessons.tasks[task].c_str());
     text += cell;
   }
   text += '\n';
-  for (size_t node = 0; node < std::min(lessons.nodes.size(), rows_max); ++node) {
-    std::snprintf(cell, sizeof cell, "%-5zu", node);
+  for (size_t node = 0; node < rows; ++node) {
+    const std::vector<size_t>& pieces = lessons.nodes[node].pieces;
+    std::snprintf(cell, sizeof cell, "%-5zu %8zu", node,
+                  std::accumulate(pieces.begin(), pieces.end(), size_t{0}));
     text += cell;
-    for (const size_t pieces : lessons.nodes[node].pieces) {
-      std::snprintf(cell, sizeof cell, " %8zu", pieces);
+    for (size_t task = 0; task < columns; ++task) {
+      std::snprintf(cell, sizeof cell, " %8zu", pieces[task]);
       text += cell;
     }
     text += '\n';
   }
-  if (lessons.nodes.size() > rows_max)
-    text += "... " + std::to_string(lessons.nodes.size() - rows_max) + " more\n";
+  if (lessons.nodes.size() > rows)
+    text += "... " + std::to_string(lessons.nodes.size() - rows) + " more nodes\n";
+  if (lessons.tasks.size() > columns)
+    text += "... " + std::to_string(lessons.tasks.size() - columns) + " more tasks\n";
   return text;
 }
 

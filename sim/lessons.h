@@ -5,6 +5,12 @@
 //              nodes with a part each of one task
 //   iid        all pieces are shuffled and dealt evenly
 //   dirichlet  each task's pieces are split in proportions drawn from Dirichlet(alpha)
+//   shards     all pieces, task after task, are cut into equal shards; each node gets deal.shards
+//   of
+//              them at random, so it knows few tasks
+//   quantity   all pieces are shuffled and split in proportions drawn from Dirichlet(alpha): the
+//   same
+//              mixture for everyone, much for some and little for others
 #include <string>
 #include <vector>
 

@@ -36,7 +36,7 @@ Field field() {
 
 const Words kinds = {"skills", "text", "images", "table", "speakers", "synthetic"};
 const Words models = {"micro", "demo", "tiny"};
-const Words partitions = {"natural", "iid", "dirichlet"};
+const Words partitions = {"natural", "iid", "dirichlet", "shards", "quantity"};
 const Words baselines = {"alone", "fedavg", "centralised"};
 const Words attacks = {"none",       "sign_flip",  "scale",          "gaussian",
                        "label_flip", "free_rider", "alie",           "inner_product",
@@ -79,6 +79,7 @@ std::vector<Key> make_keys() {
   add("learn", "baselines", field<List, &S::learn, &S::Learn::baselines>(), 0, 0, baselines);
   add("deal", "partition", field<Text, &S::deal, &S::Deal::partition>(), 0, 0, partitions);
   add("deal", "alpha", field<double, &S::deal, &S::Deal::alpha>(), 0.01, 100);
+  add("deal", "shards", field<uint32_t, &S::deal, &S::Deal::shards>(), 1, 100);
   add("devices", "slow_share", field<double, &S::devices, &S::Devices::slow_share>(), 0, 1);
   add("devices", "slow_factor", field<double, &S::devices, &S::Devices::slow_factor>(), 1, 1000);
   add("network", "latency_ms", field<double, &S::network, &S::Network::latency_ms>(), 0.1, 1e5);

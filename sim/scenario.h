@@ -43,8 +43,9 @@ struct Scenario {
     std::vector<std::string> baselines = {"alone", "fedavg", "centralised"};
   } learn;
   struct Deal {
-    std::string partition = "natural";  // natural, iid, dirichlet
-    double alpha = 0.3;                 // of dirichlet: smaller is more one-sided
+    std::string partition = "natural";  // natural, iid, dirichlet, shards, quantity
+    double alpha = 0.3;                 // of dirichlet and quantity: smaller is more one-sided
+    uint32_t shards = 2;                // of each node
   } deal;
   struct Devices {
     double slow_share = 0;

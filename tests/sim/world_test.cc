@@ -164,31 +164,6 @@ TEST_CASE("the checker sees a base that is not the sum") {
   CHECK_FALSE(run.world.checker.is_satisfied());
 }
 
-TEST_CASE("pieces are dealt whole, each to one node, however they are dealt") {
-  for (const char* partition : {"natural", "iid", "dirichlet"}) {
-    for (const uint32_t nodes : {3u, 20u}) {
-      const Scenario scenario =
-          *parse_scenario("run: {nodes: " + std::to_string(nodes) +
-                              "}\ndeal: {partition: " + partition + ", alpha: 0.5}\n",
-                          "test.yaml");
-      const Lessons lessons = *deal_lessons(scenario, 1);
-      std::vector<size_t> pieces(lessons.tasks.size(), 0);
-      size_t pairs = 0, dealt = 0;
-      for (const Lessons::Own& own : lessons.nodes) {
-        CHECK_FALSE(own.pairs.empty());
-        pairs += own.pairs.size();
-        for (size_t task = 0; task < pieces.size(); ++task) {
-          pieces[task] += own.pieces[task];
-          dealt += own.pieces[task];
-        }
-      }
-      CHECK(pairs == dealt);
-      CHECK(pieces[0] >= 324);  // one more where a node would have had nothing
-      CHECK(pieces[7] >= 20000);
-    }
-  }
-}
-
 TEST_CASE("baselines make the same steps on the same pieces") {
   const Scenario scenario = *parse_scenario(micro + "run: {nodes: 2}\n", "test.yaml");
   const Lessons lessons = *deal_lessons(scenario, 1);
