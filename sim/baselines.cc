@@ -1,9 +1,11 @@
 #include "sim/baselines.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "model/parallel.h"
 #include "sim/chance.h"
+#include "sim/mixing.h"
 
 namespace starling::sim {
 namespace {
@@ -53,16 +55,38 @@ class Class {
     return true;
   }
 
-  void average() {
+  std::vector<double> mean() const {
     std::vector<double> sum(course_.genesis.size(), 0);
     for (const auto& student : students_) {
       const std::span<const float> x = std::as_const(student->trainer).parameters();
       for (size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(x[i]);
     }
+    for (double& value : sum) value /= static_cast<double>(students_.size());
+    return sum;
+  }
+
+  void give_everyone(std::span<const double> values) {
     each([&](Student& student) {
       const std::span<float> x = student.trainer.parameters();
-      for (size_t i = 0; i < sum.size(); ++i)
-        x[i] = static_cast<float>(sum[i] / static_cast<double>(students_.size()));
+      for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(values[i]);
+    });
+  }
+
+  // Everyone at once: what goes into an average is what its owner had before.
+  void mix(const std::vector<std::vector<Share>>& shares) {
+    std::vector<std::vector<float>> before;
+    for (const auto& student : students_) {
+      const std::span<const float> x = std::as_const(student->trainer).parameters();
+      before.emplace_back(x.begin(), x.end());
+    }
+    model::parallel_for(static_cast<uint32_t>(size()), options_.threads, [&](uint32_t node) {
+      const std::span<float> x = students_[node]->trainer.parameters();
+      for (size_t i = 0; i < x.size(); ++i) {
+        double sum = 0;
+        for (const Share& share : shares[node])
+          sum += share.weight * static_cast<double>(before[share.node][i]);
+        x[i] = static_cast<float>(sum);
+      }
     });
   }
 
@@ -102,6 +126,28 @@ Lessons::Own everything(const Lessons& lessons) {
   return all;
 }
 
+// What is done between two exchanges' steps. Requires: `all` outlives it.
+std::function<void()> coming_together(const std::string& name, const Course& course, Class& all,
+                                      uint64_t seed) {
+  if (name == "fedavg") return [&all] { all.give_everyone(all.mean()); };
+  if (name == "fedavg_momentum") {
+    const Server::Options options{.rate = course.learn.server_rate,
+                                  .momentum = course.learn.server_momentum};
+    return [&all, server = Server(course.genesis, options)]() mutable {
+      server.step(all.mean());
+      all.give_everyone(server.x());
+    };
+  }
+  if (name == "dpsgd") {
+    Rng rng = rng_for(seed, Purpose::graph);
+    const auto nodes = static_cast<uint32_t>(all.size());
+    return [&all, shares = metropolis_weights(regular_graph(nodes, course.learn.dpsgd_neighbours,
+                                                            rng))] { all.mix(shares); };
+  }
+  assert(name == "alone" || name == "centralised");
+  return [] {};
+}
+
 }  // namespace
 
 Standing run_baseline(const std::string& name, const Course& course, const Lessons& lessons,
@@ -117,13 +163,9 @@ Standing run_baseline(const std::string& name, const Course& course, const Lesso
       all.enrol(lessons.nodes[node], course.learn.rows,
                 rng_for(options.seed, Purpose::learner, node).next());
   }
-  const bool is_averaged = name == "fedavg";
-  standing.is_complete = all.learn(
-      [&] {
-        if (is_averaged) all.average();
-      },
-      standing);
-  standing.matrix = all.scores(is_averaged ? 1 : all.size(), false);
+  standing.is_complete = all.learn(coming_together(name, course, all, options.seed), standing);
+  const bool is_one_model = name == "fedavg" || name == "fedavg_momentum";
+  standing.matrix = all.scores(is_one_model ? 1 : all.size(), false);
   standing.points.push_back({static_cast<double>(course.learn.steps), all.probe()});
   return standing;
 }

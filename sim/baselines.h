@@ -3,6 +3,11 @@
 // same number of steps of each, the same schedule.
 //   alone        every node by itself
 //   fedavg       a server averages all nodes' weights after every exchange's steps; nobody is late
+//   fedavg_momentum  the same, but the server goes on by learn.server_rate and server_momentum
+//   dpsgd        every node averages with its learn.dpsgd_neighbours after every exchange's steps,
+//   in
+//                full precision. Source: Lian et al., "Can decentralized algorithms outperform
+//                centralized algorithms?" (2017), with the steps of an exchange instead of one
 //   centralised  one device has everybody's data and makes the same number of steps, each as large
 //                as those of all nodes together
 #include <functional>

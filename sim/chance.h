@@ -23,6 +23,7 @@ enum class Purpose : uint64_t {
   attack,
   devices,
   scenario,
+  graph,
 };
 
 inline Rng rng_for(uint64_t seed, Purpose purpose, uint64_t index = 0) {

@@ -37,7 +37,7 @@ Field field() {
 const Words kinds = {"skills", "text", "images", "table", "speakers", "synthetic"};
 const Words models = {"micro", "demo", "tiny"};
 const Words partitions = {"natural", "iid", "dirichlet", "shards", "quantity"};
-const Words baselines = {"alone", "fedavg", "centralised"};
+const Words baselines = {"alone", "fedavg", "fedavg_momentum", "dpsgd", "centralised"};
 const Words attacks = {"none",       "sign_flip",  "scale",          "gaussian",
                        "label_flip", "free_rider", "alie",           "inner_product",
                        "replay",     "equivocate", "selective_drop", "announce"};
@@ -77,6 +77,10 @@ std::vector<Key> make_keys() {
   add("learn", "outer", field<double, &S::learn, &S::Learn::outer>(), 0.01, 16);
   add("learn", "questions", field<uint32_t, &S::learn, &S::Learn::questions>(), 1, 60);
   add("learn", "baselines", field<List, &S::learn, &S::Learn::baselines>(), 0, 0, baselines);
+  add("learn", "server_rate", field<double, &S::learn, &S::Learn::server_rate>(), 0.01, 10);
+  add("learn", "server_momentum", field<double, &S::learn, &S::Learn::server_momentum>(), 0, 0.999);
+  add("learn", "dpsgd_neighbours", field<uint32_t, &S::learn, &S::Learn::dpsgd_neighbours>(), 2,
+      1000);
   add("deal", "partition", field<Text, &S::deal, &S::Deal::partition>(), 0, 0, partitions);
   add("deal", "alpha", field<double, &S::deal, &S::Deal::alpha>(), 0.01, 100);
   add("deal", "shards", field<uint32_t, &S::deal, &S::Deal::shards>(), 1, 100);

@@ -40,7 +40,9 @@ struct Scenario {
     double budget_fraction = 0.25;
     double outer = 2;
     uint32_t questions = 20;  // of each skill, at the end; a quarter of it on the way
-    std::vector<std::string> baselines = {"alone", "fedavg", "centralised"};
+    std::vector<std::string> baselines = {"alone", "fedavg", "centralised"};  // baselines.h
+    double server_rate = 0.7, server_momentum = 0.9;                          // of fedavg_momentum
+    uint32_t dpsgd_neighbours = 2;  // 2: a ring; more: a random graph
   } learn;
   struct Deal {
     std::string partition = "natural";  // natural, iid, dirichlet, shards, quantity

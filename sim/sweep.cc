@@ -49,8 +49,8 @@ std::string shown(const Sweep& sweep, const std::string& name, double value) {
 // In the order of a reader's interest; what no run has is left out.
 std::vector<std::string> columns_of(const Sweep& sweep) {
   std::vector<std::string> columns;
-  for (const char* name : {"swarm", "swarm own", "swarm others", "alone", "fedavg", "centralised",
-                           "MB a node", "virtual s"}) {
+  for (const char* name : {"swarm", "swarm own", "swarm others", "alone", "fedavg",
+                           "fedavg_momentum", "dpsgd", "centralised", "MB a node", "virtual s"}) {
     const bool is_there = std::any_of(sweep.rows.begin(), sweep.rows.end(),
                                       [&](const auto& row) { return row.figures.contains(name); });
     if (is_there) columns.emplace_back(name);

@@ -4,8 +4,6 @@
 
 #include <doctest/doctest.h>
 
-#include "sim/baselines.h"
-
 namespace starling::sim {
 namespace {
 
@@ -162,19 +160,6 @@ TEST_CASE("the checker sees a base that is not the sum") {
   CHECK(run.world.checker.outcomes().at("equal_sets_equal_bits").failures == 1);
   CHECK(run.world.checker.outcomes().at("same_base_everywhere").failures == 1);
   CHECK_FALSE(run.world.checker.is_satisfied());
-}
-
-TEST_CASE("baselines make the same steps on the same pieces") {
-  const Scenario scenario = *parse_scenario(micro + "run: {nodes: 2}\n", "test.yaml");
-  const Lessons lessons = *deal_lessons(scenario, 1);
-  const Course course = make_course(scenario);
-  for (const std::string& name : scenario.learn.baselines) {
-    const Standing standing = run_baseline(
-        name, course, lessons, {.seed = 1, .threads = 1, .watch = [](double) { return true; }});
-    CHECK(standing.is_complete);
-    CHECK(standing.matrix.size() == (name == "alone" ? 2 : 1));
-    CHECK(standing.points.back().steps == doctest::Approx(40));
-  }
 }
 
 }  // namespace starling::sim
