@@ -34,7 +34,7 @@ class Class {
 
   // `between` is called after each exchange's steps. False: stopped.
   bool learn(const std::function<void()>& between, Standing& standing) {
-    const uint64_t steps = course_.learn.steps, interval = course_.learn.steps_per_exchange;
+    const uint64_t steps = last_step(), interval = course_.learn.steps_per_exchange;
     uint64_t probe_at = 0;
     for (uint64_t step = 0; step < steps; step += interval) {
       if (step >= probe_at) {
@@ -100,6 +100,10 @@ class Class {
     return rows;
   }
   size_t size() const { return students_.size(); }
+  uint64_t last_step() const {
+    const uint64_t all = course_.learn.steps;
+    return options_.steps_max == 0 ? all : std::min(all, options_.steps_max);
+  }
   double probe() {
     std::vector<double> means;
     for (const auto& row : scores(probes_max, true)) means.push_back(mean_of(row));
@@ -166,7 +170,7 @@ Standing run_baseline(const std::string& name, const Course& course, const Lesso
   standing.is_complete = all.learn(coming_together(name, course, all, options.seed), standing);
   const bool is_one_model = name == "fedavg" || name == "fedavg_momentum";
   standing.matrix = all.scores(is_one_model ? 1 : all.size(), false);
-  standing.points.push_back({static_cast<double>(course.learn.steps), all.probe()});
+  standing.points.push_back({static_cast<double>(all.last_step()), all.probe()});
   return standing;
 }
 

@@ -29,6 +29,7 @@ struct Standing {
 struct BaselineOptions {
   uint64_t seed = 1;
   uint32_t threads = 1;
+  uint64_t steps_max = 0;  // it ends after so many of learn.steps; 0: after all of them
   // Called often with the share done; false stops the run.
   std::function<bool(double)> watch;
 };

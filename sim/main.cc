@@ -68,6 +68,10 @@ void describe_run(CLI::App& run, SimulateOptions& options) {
   run.add_option("--nodes", options.nodes, "How many nodes, instead of the scenario's number")
       ->check(CLI::Range(1u, 10000u));
   run.add_option("--seed", options.seed, "What everything is drawn from")->capture_default_str();
+  run.add_option("--until", options.until_s,
+                 "Stop at this virtual time and report what there is; baselines make as many steps")
+      ->check(CLI::Range(0.1, 30.0 * 86400))
+      ->type_name("SECONDS");
   run.add_option("--out", options.directory, "Folder of report.json, report.html and series.csv")
       ->type_name("DIR");
   run.add_option("--threads", options.threads, "Threads; the outcome does not depend on it")

@@ -52,6 +52,7 @@ std::string to_json(const Outcome& outcome) {
                      {"nodes", outcome.nodes},
                      {"trace", outcome.trace},
                      {"virtual_seconds", outcome.virtual_seconds},
+                     {"until_seconds", outcome.until_s},
                      {"wall_seconds", outcome.wall_seconds},
                      {"tasks", outcome.tasks},
                      {"results", results},
@@ -84,6 +85,7 @@ std::string to_text(const Outcome& outcome) {
                      fixed(outcome.virtual_seconds, 1) + " virtual seconds in " +
                      fixed(outcome.wall_seconds, 1) + " s";
   if (!outcome.is_complete) text += ", cut short";
+  if (outcome.until_s > 0) text += ", to stop at " + fixed(outcome.until_s, 1) + " s";
   text += "\n" + std::to_string(outcome.deltas) + " deltas of " + fixed(outcome.delta_bytes, 0) +
           " bytes on average; a node sent " + fixed(outcome.sent_bytes_per_node / 1e6, 3) +
           " MB (control " + fixed(outcome.control_bytes_per_node / 1e6, 3) + " MB)\n";

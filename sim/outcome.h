@@ -15,6 +15,7 @@ struct Outcome {
   uint32_t nodes = 0;
   std::string trace;
   double virtual_seconds = 0;
+  double until_s = 0;  // virtual: where it was asked to stop; 0: at its own end
   double wall_seconds = 0;
   uint64_t parameters = 0;
   bool is_complete = false;  // it came to its own end

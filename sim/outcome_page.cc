@@ -180,6 +180,7 @@ std::string to_html(const Outcome& outcome) {
           std::to_string(outcome.seed) + ", " + fixed(outcome.virtual_seconds, 0) +
           " virtual seconds, " + std::to_string(outcome.parameters) + " parameters" +
           (outcome.is_complete ? "" : ", <b>cut short</b>") +
+          (outcome.until_s > 0 ? ", to stop at " + fixed(outcome.until_s, 0) + " s" : "") +
           "</p>\n<p class=\"faint\">trace <code>" + outcome.trace +
           "</code></p>\n<p>The protocol, its codec, the deltas and the training are "
           "the product’s own; network, devices and time are simulated.</p>\n";

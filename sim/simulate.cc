@@ -1,6 +1,7 @@
 #include "sim/simulate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 
@@ -67,15 +68,23 @@ Outcome outcome_of(World& world, const Lessons& lessons, uint64_t seed) {
   return outcome;
 }
 
+// As many as the swarm's nodes have made, in whole exchanges.
+uint64_t steps_made(const Outcome& outcome, const Scenario::Learn& learn) {
+  const double exchange = learn.steps_per_exchange;
+  const double exchanges = std::round(outcome.moments.back().steps / exchange);
+  return static_cast<uint64_t>(std::max(1.0, exchanges) * exchange);
+}
+
 void run_baselines(const Course& course, const Lessons& lessons, const RunOptions& options,
                    Watch& watch, Outcome& outcome) {
   for (const std::string& name : course.learn.baselines) {
     watch.begin(name);
-    outcome.standings.push_back(run_baseline(
-        name, course, lessons,
-        {.seed = options.seed, .threads = options.threads, .watch = [&watch](double done) {
-           return watch.show(done, -1);
-         }}));
+    outcome.standings.push_back(
+        run_baseline(name, course, lessons,
+                     {.seed = options.seed,
+                      .threads = options.threads,
+                      .steps_max = options.until_s > 0 ? steps_made(outcome, course.learn) : 0,
+                      .watch = [&watch](double done) { return watch.show(done, -1); }}));
     if (!outcome.standings.back().is_complete) {
       outcome.is_complete = false;
       return;
@@ -117,11 +126,16 @@ Outcome simulate(const Scenario& scenario, const Lessons& lessons, const RunOpti
   const Course course = make_course(scenario);
   watch.restart();
   auto world = std::make_unique<World>(
-      scenario, course, lessons, WorldOptions{.seed = options.seed, .threads = options.threads});
+      scenario, course, lessons,
+      WorldOptions{.seed = options.seed, .threads = options.threads, .until_s = options.until_s});
   watch.begin("swarm");
-  const bool is_whole = world->run(
-      [&] { return watch.show(world->progress(), static_cast<double>(world->now) / 1e6); });
+  const bool is_whole = world->run([&] {
+    const double second = static_cast<double>(world->now) / 1e6;
+    const double of_time = options.until_s > 0 ? second / options.until_s : 0;
+    return watch.show(std::max(world->progress(), of_time), second);
+  });
   Outcome outcome = outcome_of(*world, lessons, options.seed);
+  outcome.until_s = options.until_s;
   outcome.is_complete = is_whole;
   if (course.shape) outcome.standings.push_back(standing_of(*world, lessons));
   if (course.shape) outcome.standings.back().is_complete = is_whole;
@@ -148,8 +162,9 @@ int run_simulation(const SimulateOptions& options, Signals& signals) {
   if (!lessons->tasks.empty()) std::printf("%s", partition_table(*lessons).c_str());
   std::fflush(stdout);
   Watch watch(signals);
-  const Outcome outcome =
-      simulate(*scenario, *lessons, {.seed = options.seed, .threads = options.threads}, watch);
+  const Outcome outcome = simulate(
+      *scenario, *lessons,
+      {.seed = options.seed, .threads = options.threads, .until_s = options.until_s}, watch);
   watch.settle();
   std::printf("%s", to_text(outcome).c_str());
   int code = 0;

@@ -16,6 +16,7 @@ struct SimulateOptions {
   std::string scenario;  // path
   uint32_t nodes = 0;    // 0: as the scenario says
   uint64_t seed = 1;
+  double until_s = 0;     // virtual; 0: to its own end
   std::string directory;  // empty: no files
   uint32_t threads = 1;
 };
@@ -28,6 +29,7 @@ std::optional<Failure> lack_of_memory(const Scenario& scenario, uint32_t threads
 struct RunOptions {
   uint64_t seed = 1;
   uint32_t threads = 1;
+  double until_s = 0;  // virtual; baselines make the steps made by then; 0: to its own end
 };
 // One run with its baselines; shorter when `watch` is stopped. `lessons` are the scenario's, dealt
 // with the same seed.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "model/parallel.h"
@@ -44,6 +45,8 @@ World::World(const Scenario& with, const Course& of, const Lessons& dealt,
       network(with, options.seed, sometimes),
       checker(of),
       fault_rng_(rng_for(options.seed, Purpose::faults)),
+      until_(options.until_s > 0 ? micros_of_s(options.until_s)
+                                 : std::numeric_limits<Micros>::max()),
       threads_(options.threads) {
   config.heartbeat_interval_ms = static_cast<int64_t>(with.network.heartbeat_ms);
   config.members_max = std::max(config.members_max, with.run.nodes + with.run.nodes / 4);
@@ -182,6 +185,10 @@ void World::at(Micros when, Happening happening) {
 bool World::run(const std::function<bool()>& watch) {
   watch_ = watch;
   while (!is_over_ && !queue_.empty()) {
+    if (queue_.front().at > until_) {
+      stop_here();
+      break;
+    }
     std::pop_heap(queue_.begin(), queue_.end());
     Event event = std::move(queue_.back());
     queue_.pop_back();
@@ -442,6 +449,14 @@ double World::probe_quality() {
   double sum = 0;
   for (const double quality : qualities) sum += quality;
   return probed.empty() ? -1 : sum / static_cast<double>(probed.size());
+}
+
+// Nothing is mended and nobody has to agree: what stands now is looked at.
+void World::stop_here() {
+  now = until_;
+  is_over_ = true;
+  observe();
+  checker.look(*this, true);
 }
 
 void World::observe() {

@@ -93,6 +93,7 @@ struct Moment {
 struct WorldOptions {
   uint64_t seed = 1;
   uint32_t threads = 1;
+  double until_s = 0;  // virtual: it stops there, in the midst of what goes on; 0: at its own end
 };
 
 class World {
@@ -101,8 +102,8 @@ class World {
   World(const Scenario& scenario, const Course& course, const Lessons& lessons,
         const WorldOptions& options);
 
-  // Until all agree after learning and faults, or the bound is over, or `watch` (called every tick)
-  // says stop. True: it came to its own end.
+  // Until all agree after learning and faults, or the bound is over, or the time that it was given,
+  // or `watch` (called every tick) says stop. True: nobody stopped it.
   bool run(const std::function<bool()>& watch);
 
   // ---- for devices
@@ -137,7 +138,7 @@ class World {
   uint64_t events = 0;
 
   bool is_settling() const { return settles_from_ >= 0; }
-  // Where it stands, 0..1, and what it was told.
+  // Where it stands, 0..1, on the way to its own end.
   double progress() const;
   std::string trace() { return trace_.hex(); }
   // Mean over tasks of the first honest nodes that are up.
@@ -170,6 +171,7 @@ class World {
   void split();
   void mend_everything();
   void compute_slices();
+  void stop_here();
   void observe();
   bool is_agreed() const;
   swarm::Input opened(const Arrival& arrival);
@@ -189,6 +191,7 @@ class World {
   bool is_quiet_ = false;
   bool is_over_ = false;
   bool is_stopped_ = false;
+  Micros until_;
   uint32_t threads_;
   double next_probe_ = 0;
   std::function<bool()> watch_;

@@ -41,8 +41,8 @@ TEST_CASE("a run prints its seed first and its trace last, and leaves three file
   std::vector<std::string> keys;
   for (const auto& item : report.items()) keys.push_back(item.key());
   CHECK(keys == std::vector<std::string>{"scenario", "seed", "nodes", "trace", "virtual_seconds",
-                                         "wall_seconds", "tasks", "results", "bytes_per_node",
-                                         "faults", "checkers"});
+                                         "until_seconds", "wall_seconds", "tasks", "results",
+                                         "bytes_per_node", "faults", "checkers"});
   CHECK("trace " + report["trace"].get<std::string>() + "\n" == line);
   for (const char* name : {"swarm", "alone", "fedavg", "centralised"})
     CHECK(report["results"][name]["complete"].get<bool>());
@@ -51,6 +51,27 @@ TEST_CASE("a run prints its seed first and its trace last, and leaves three file
   CHECK(page.find("<svg") != std::string::npos);
   CHECK(page.find("<script") == std::string::npos);
   CHECK(page.ends_with("</html>\n"));
+}
+
+TEST_CASE("a run stops at the virtual time that it is given, and baselines make no more steps") {
+  Folder folder;
+  const Said said = simulate(
+      "run: {nodes: 2}\n"
+      "learn: {model: micro, steps: 200, questions: 4, rows: 2, length: 64, baselines: [fedavg]}\n",
+      {"--until", "4", "--out", folder / "out"});
+  INFO(said.text, said.errors);
+  CHECK(said.code == 0);
+  const auto report = nlohmann::json::parse(read_file(folder / "out/report.json"));
+  CHECK(report["virtual_seconds"] == 4);
+  CHECK(report["until_seconds"] == 4);
+  CHECK_FALSE(report["checkers"].contains("same_base_everywhere"));
+  // 100 ms a step: about forty.
+  const std::string series = read_file(folder / "out/series.csv");
+  const size_t last = series.rfind("fedavg,,");
+  REQUIRE(last != std::string::npos);
+  const double steps = std::stod(series.substr(last + 8));
+  CHECK(steps >= 20);
+  CHECK(steps <= 40);
 }
 
 TEST_CASE("a wrong scenario ends with code 78 before anything runs") {
