@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "sim/compare.h"
 #include "sim/fuzz.h"
 #include "sim/local.h"
 #include "sim/simulate.h"
@@ -26,6 +27,7 @@ constexpr const char* examples = R"(Examples:
   starling sim run sim/scenarios/home.yaml --out report     eight devices in virtual time
   starling sim run sim/scenarios/hostile.yaml --seed 7      a fifth of the nodes mean harm
   starling sim sweep sim/scenarios/storm.yaml --vary network.loss=0,0.02,0.1 --seeds 1..5
+  starling sim compare a/report.json b/report.json          two runs on one page
   starling sim fuzz --minutes 30          random scenarios until something goes wrong
 )";
 
@@ -115,6 +117,16 @@ void describe_fuzz(CLI::App& fuzz, FuzzOptions& options) {
       ->type_name("DIR");
 }
 
+void describe_compare(CLI::App& compared, CompareOptions& options) {
+  compared.add_option("a", options.a, "A run's report.json, or its folder")
+      ->required()
+      ->type_name("A/report.json");
+  compared.add_option("b", options.b, "Another's")->required()->type_name("B/report.json");
+  compared.add_option("--out", options.directory, "Folder of compare.html")
+      ->capture_default_str()
+      ->type_name("DIR");
+}
+
 int run_program(int argc, char** argv) {
   CLI::App app("Many real nodes on one machine, and what they know alone and together.",
                "starling-sim");
@@ -134,6 +146,9 @@ int run_program(int argc, char** argv) {
   FuzzOptions fuzz_options;
   CLI::App* fuzzed = app.add_subcommand("fuzz", "Run random scenarios until a check fails");
   describe_fuzz(*fuzzed, fuzz_options);
+  CompareOptions compare_options;
+  CLI::App* compared = app.add_subcommand("compare", "Two runs' reports on one page");
+  describe_compare(*compared, compare_options);
   if (argc <= 1) {
     std::fprintf(stderr, "%s", app.help().c_str());
     return static_cast<int>(ExitCode::usage);
@@ -143,8 +158,9 @@ int run_program(int argc, char** argv) {
   const bool is_known = std::any_of(all.begin(), all.end(),
                                     [&](const CLI::App* each) { return each->get_name() == word; });
   if (word[0] != '-' && !is_known) {
-    std::fprintf(stderr, "starling sim: unknown command \"%s\"; choose local, run, sweep or fuzz\n",
-                 word.c_str());
+    std::fprintf(
+        stderr, "starling sim: unknown command \"%s\"; choose local, run, sweep, fuzz or compare\n",
+        word.c_str());
     return static_cast<int>(ExitCode::usage);
   }
   try {
@@ -153,6 +169,7 @@ int run_program(int argc, char** argv) {
     const int code = app.exit(wrong);
     return code == 0 ? 0 : static_cast<int>(ExitCode::usage);
   }
+  if (compared->parsed()) return run_compare(compare_options);
   Signals signals;
   if (simulated->parsed()) return run_simulation(simulate_options, signals);
   if (swept->parsed()) return run_sweep(sweep_options, signals);

@@ -222,7 +222,7 @@ TEST_CASE("what cannot be run is refused with the exit code of its kind") {
   const Output unknown = run({STARLING_SIM_PROGRAM, "locl"}, seconds(10), signals);
   CHECK(unknown.exit.code == 2);
   CHECK(unknown.errors ==
-        "starling sim: unknown command \"locl\"; choose local, run, sweep or fuzz\n");
+        "starling sim: unknown command \"locl\"; choose local, run, sweep, fuzz or compare\n");
   folder.write("file", "");
   const std::vector<std::string> blocked{STARLING_SIM_PROGRAM, "local",      "--out",
                                          folder / "file/out",  "--starling", FAKE_STARLING_PROGRAM};
