@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "sim/drawing.h"
@@ -13,6 +14,24 @@ constexpr std::chrono::milliseconds bar_interval{200};     // on a terminal
 constexpr std::chrono::milliseconds line_interval{10000};  // elsewhere
 
 }  // namespace
+
+std::string progress_line(const Progress& progress, bool has_bar) {
+  constexpr size_t bar_width = 24;
+  const double done = std::clamp(progress.done, 0.0, 1.0), wall = progress.wall_seconds;
+  std::string line;
+  if (has_bar) {
+    const auto full = static_cast<size_t>(done * static_cast<double>(bar_width));
+    line = "[" + std::string(full, '#') + std::string(bar_width - full, '-') + "] ";
+  }
+  line += fixed(100 * done, 0) + " %";
+  if (progress.virtual_seconds >= 0) {
+    line += ", virtual time " + fixed(progress.virtual_seconds, 0) + " s, " +
+            fixed(wall > 0 ? progress.virtual_seconds / wall : 0, 1) + "x real time";
+  }
+  // Of the first hundredth nothing can be foretold.
+  if (done > 0.01) line += ", about " + fixed(wall * (1 - done) / done, 0) + " s left";
+  return line;
+}
 
 Watch::Watch(Signals& signals)
     : signals_(&signals),
@@ -31,11 +50,10 @@ bool Watch::show(double done, double virtual_seconds) {
   if (now - shown_ >= interval) {
     shown_ = now;
     const double wall = std::chrono::duration<double>(now - part_begun_).count();
-    std::string line = prefix_ + part_ + " " + fixed(100 * done, 0) + " %";
-    if (virtual_seconds >= 0)
-      line += ", virtual time " + fixed(virtual_seconds, 0) + " s, " +
-              fixed(wall > 0 ? virtual_seconds / wall : 0, 1) + "x real time";
-    if (done > 0.01) line += ", about " + fixed(wall * (1 - done) / done, 0) + " s left";
+    const std::string line =
+        prefix_ + part_ + " " +
+        progress_line({.done = done, .virtual_seconds = virtual_seconds, .wall_seconds = wall},
+                      is_terminal_);
     std::fprintf(stderr, is_terminal_ ? "\r\033[K%s" : "%s\n", line.c_str());
   }
   return !is_stopped();

@@ -6,6 +6,16 @@
 
 namespace starling::sim {
 
+// Where a part of a run stands.
+struct Progress {
+  double done = 0;              // 0..1
+  double virtual_seconds = -1;  // below 0: there is no virtual time
+  double wall_seconds = 0;      // since the part began
+};
+// "[####----] 40 %, virtual time 20 s, 2.0x real time, about 15 s left"; without the bar where the
+// line goes into a file.
+std::string progress_line(const Progress& progress, bool has_bar);
+
 class Watch {
  public:
   explicit Watch(Signals& signals);
