@@ -7,6 +7,7 @@
 
 #include "sim/drawing.h"
 #include "sim/outcome.h"
+#include "sim/stocks.h"
 
 namespace starling::sim {
 namespace {
@@ -97,6 +98,7 @@ void run_baselines(const Course& course, const Lessons& lessons, const RunOption
 uint64_t memory_estimate(const Scenario& scenario, uint32_t threads) {
   const Course course = make_course(scenario);
   const uint64_t nodes = scenario.run.nodes, parameters = course.genesis.size();
+  const uint64_t fixed_size = data_memory(scenario) + (64u << 20);
   const bool has_checkpoints = scenario.faults.until_s > 0 || scenario.run.log_deltas_max > 0;
   uint64_t node = parameters * 8 + 64 * 1024;  // base, error memory, the protocol
   node += nodes * 1024;                        // what it knows of each member
@@ -107,9 +109,9 @@ uint64_t memory_estimate(const Scenario& scenario, uint32_t threads) {
         *course.shape, options, scenario.learn.rows, scenario.learn.length);
     const uint64_t kept = parameters * 12;  // weights and moments; the rest goes between slices
     node += kept;
-    return nodes * node + std::min<uint64_t>(threads, nodes) * trainer + (64u << 20);
+    return nodes * node + std::min<uint64_t>(threads, nodes) * trainer + fixed_size;
   }
-  return nodes * node + (64u << 20);
+  return nodes * node + fixed_size;
 }
 
 std::optional<Failure> lack_of_memory(const Scenario& scenario, uint32_t threads) {

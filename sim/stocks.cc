@@ -144,7 +144,35 @@ Stocks group_stocks(const Scenario& scenario) {
   return stocks;
 }
 
+// Of a file, or of all files of a folder.
+uint64_t size_of(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) {
+    const uintmax_t size = fs::file_size(path, error);
+    return error ? 0 : size;
+  }
+  uint64_t sum = 0;
+  for (fs::recursive_directory_iterator it(path, error), end; !error && it != end;
+       it.increment(error)) {
+    std::error_code other;  // such as a socket's, which has no size
+    const uintmax_t size = it->is_regular_file(other) ? it->file_size(other) : 0;
+    if (!other) sum += size;
+  }
+  return sum;
+}
+
 }  // namespace
+
+uint64_t data_memory(const Scenario& scenario) {
+  constexpr uint64_t copies = 4, unpacked = 3;
+  const Scenario::Learn& learn = scenario.learn;
+  uint64_t sum = 0;
+  for (const std::string& text : learn.texts) sum += copies * size_of(text);
+  for (const std::string& path : {learn.images, learn.labels, learn.table}) {
+    if (!path.empty()) sum += (path.ends_with(".gz") ? copies * unpacked : copies) * size_of(path);
+  }
+  return sum;
+}
 
 Stocks make_stocks(const Scenario& scenario, uint64_t seed) {
   const std::string& kind = scenario.learn.kind;

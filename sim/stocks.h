@@ -28,4 +28,9 @@ struct Stock {
 // Requires: not synthetic. Errors: bad_data for files that cannot be used.
 Result<std::vector<Stock>, Failure> make_stocks(const Scenario& scenario, uint64_t seed);
 
+// Bytes of memory that a scenario's files will take at most, roughly: as they are read, with their
+// nodes, in the nodes' batchers and once more in the centralised baseline. Nothing for files that
+// are missing: make_stocks says so.
+uint64_t data_memory(const Scenario& scenario);
+
 }  // namespace starling::sim

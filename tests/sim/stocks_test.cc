@@ -182,6 +182,21 @@ TEST_CASE("a folder of texts is a task for each file or folder in it, in order o
   CHECK(none.error().message.find("pictures holds no text") != std::string::npos);
 }
 
+TEST_CASE("the files of a scenario count as memory before they are read") {
+  Folder folder;
+  std::filesystem::create_directories(folder / "texts/b");
+  folder.write("texts/a.txt", std::string(1000, 'a'));
+  folder.write("texts/b/c.txt", std::string(500, 'c'));
+  Scenario scenario = scenario_of("text");
+  scenario.learn.texts = {folder / "texts", folder / "missing"};
+  CHECK(data_memory(scenario) == 4 * 1500);
+  scenario = scenario_of("images");
+  scenario.learn.images = folder.write("images.gz", std::string(100, 'i'));
+  scenario.learn.labels = folder.write("labels", std::string(10, 'l'));
+  CHECK(data_memory(scenario) == 12 * 100 + 4 * 10);
+  CHECK(data_memory(scenario_of("skills")) == 0);
+}
+
 TEST_CASE("a play is dealt by speaker, the last fifth of each one's speeches is held out") {
   Folder folder;
   Scenario scenario = scenario_of("speakers");
