@@ -43,79 +43,121 @@ const Words attacks = {"none",       "sign_flip",  "scale",          "gaussian",
                        "replay",     "equivocate", "selective_drop", "announce"};
 constexpr double day_s = 86400;
 
+using S = Scenario;
+using Text = std::string;
+using List = std::vector<std::string>;
+
+// Adds the keys of one section to a list.
+class Adder {
+ public:
+  Adder(std::string_view section, std::vector<Key>& keys) : section_(section), keys_(keys) {}
+  void operator()(std::string_view name, Field where, double min = 0, double max = 0,
+                  Words choices = {}) const {
+    keys_.push_back({section_, name, where, min, max, std::move(choices)});
+  }
+
+ private:
+  std::string_view section_;
+  std::vector<Key>& keys_;  // outlives this
+};
+
+void add_run_keys(std::vector<Key>& keys) {
+  const Adder add("run", keys);
+  add("nodes", field<uint32_t, &S::run, &S::Run::nodes>(), 1, 10000);
+  add("seconds_max", field<double, &S::run, &S::Run::seconds_max>(), 1, 30 * day_s);
+  add("settle_s", field<double, &S::run, &S::Run::settle_s>(), 1, day_s);
+  add("checkpoint_s", field<double, &S::run, &S::Run::checkpoint_s>(), 1, day_s);
+  add("log_deltas_max", field<uint32_t, &S::run, &S::Run::log_deltas_max>(), 0, 1e6);
+}
+
+void add_learn_keys(std::vector<Key>& keys) {
+  const Adder add("learn", keys);
+  add("kind", field<Text, &S::learn, &S::Learn::kind>(), 0, 0, kinds);
+  add("texts", field<List, &S::learn, &S::Learn::texts>());
+  add("images", field<Text, &S::learn, &S::Learn::images>());
+  add("labels", field<Text, &S::learn, &S::Learn::labels>());
+  add("table", field<Text, &S::learn, &S::Learn::table>());
+  add("group_column", field<Text, &S::learn, &S::Learn::group_column>());
+  add("text_column", field<Text, &S::learn, &S::Learn::text_column>());
+  add("groups_max", field<uint32_t, &S::learn, &S::Learn::groups_max>(), 1, 256);
+  add("model", field<Text, &S::learn, &S::Learn::model>(), 0, 0, models);
+  add("steps", field<uint32_t, &S::learn, &S::Learn::steps>(), 1, 1e7);
+  add("steps_per_exchange", field<uint32_t, &S::learn, &S::Learn::steps_per_exchange>(), 1, 10000);
+  add("step_ms", field<double, &S::learn, &S::Learn::step_ms>(), 1, 1e6);
+  add("learning_rate", field<double, &S::learn, &S::Learn::learning_rate>(), 1e-6, 1);
+  add("rows", field<uint32_t, &S::learn, &S::Learn::rows>(), 1, 256);
+  add("length", field<uint32_t, &S::learn, &S::Learn::length>(), 16, 4096);
+  add("budget_fraction", field<double, &S::learn, &S::Learn::budget_fraction>(), 1e-4, 1);
+  add("outer", field<double, &S::learn, &S::Learn::outer>(), 0.01, 16);
+  add("questions", field<uint32_t, &S::learn, &S::Learn::questions>(), 1, 60);
+  add("baselines", field<List, &S::learn, &S::Learn::baselines>(), 0, 0, baselines);
+  add("server_rate", field<double, &S::learn, &S::Learn::server_rate>(), 0.01, 10);
+  add("server_momentum", field<double, &S::learn, &S::Learn::server_momentum>(), 0, 0.999);
+  add("dpsgd_neighbours", field<uint32_t, &S::learn, &S::Learn::dpsgd_neighbours>(), 2, 1000);
+}
+
+void add_deal_keys(std::vector<Key>& keys) {
+  const Adder add("deal", keys);
+  add("partition", field<Text, &S::deal, &S::Deal::partition>(), 0, 0, partitions);
+  add("alpha", field<double, &S::deal, &S::Deal::alpha>(), 0.01, 100);
+  add("shards", field<uint32_t, &S::deal, &S::Deal::shards>(), 1, 100);
+}
+
+void add_devices_keys(std::vector<Key>& keys) {
+  const Adder add("devices", keys);
+  add("slow_share", field<double, &S::devices, &S::Devices::slow_share>(), 0, 1);
+  add("slow_factor", field<double, &S::devices, &S::Devices::slow_factor>(), 1, 1000);
+}
+
+void add_network_keys(std::vector<Key>& keys) {
+  const Adder add("network", keys);
+  add("latency_ms", field<double, &S::network, &S::Network::latency_ms>(), 0.1, 1e5);
+  add("jitter_ms", field<double, &S::network, &S::Network::jitter_ms>(), 0, 1e5);
+  add("loss", field<double, &S::network, &S::Network::loss>(), 0, 0.5);
+  add("drop", field<double, &S::network, &S::Network::drop>(), 0, 0.9);
+  add("duplicate", field<double, &S::network, &S::Network::duplicate>(), 0, 0.9);
+  add("reorder", field<double, &S::network, &S::Network::reorder>(), 0, 0.9);
+  add("up_kib_s", field<double, &S::network, &S::Network::up_kib_s>(), 0, 1e7);
+  add("down_kib_s", field<double, &S::network, &S::Network::down_kib_s>(), 0, 1e7);
+  add("nat_share", field<double, &S::network, &S::Network::nat_share>(), 0, 0.9);
+  add("heartbeat_ms", field<double, &S::network, &S::Network::heartbeat_ms>(), 100, 1e6);
+}
+
+void add_faults_keys(std::vector<Key>& keys) {
+  const Adder add("faults", keys);
+  add("until_s", field<double, &S::faults, &S::Faults::until_s>(), 0, 30 * day_s);
+  add("crash_per_hour", field<double, &S::faults, &S::Faults::crash_per_hour>(), 0, 3600);
+  add("down_s", field<double, &S::faults, &S::Faults::down_s>(), 0.1, day_s);
+  add("disk_loss_share", field<double, &S::faults, &S::Faults::disk_loss_share>(), 0, 1);
+  add("pause_per_hour", field<double, &S::faults, &S::Faults::pause_per_hour>(), 0, 3600);
+  add("pause_s", field<double, &S::faults, &S::Faults::pause_s>(), 0.1, day_s);
+  add("clog_per_hour", field<double, &S::faults, &S::Faults::clog_per_hour>(), 0, 3600);
+  add("clog_s", field<double, &S::faults, &S::Faults::clog_s>(), 0.1, day_s);
+  add("partition_from_s", field<double, &S::faults, &S::Faults::partition_from_s>(), 0, 30 * day_s);
+  add("partition_to_s", field<double, &S::faults, &S::Faults::partition_to_s>(), 0, 30 * day_s);
+  add("partition_share", field<double, &S::faults, &S::Faults::partition_share>(), 0, 1);
+  add("one_way", field<bool, &S::faults, &S::Faults::one_way>());
+  add("away_share", field<double, &S::faults, &S::Faults::away_share>(), 0, 1);
+  add("session_s", field<double, &S::faults, &S::Faults::session_s>(), 1, day_s);
+  add("absence_s", field<double, &S::faults, &S::Faults::absence_s>(), 1, day_s);
+}
+
+void add_hostile_keys(std::vector<Key>& keys) {
+  const Adder add("hostile", keys);
+  add("attack", field<Text, &S::hostile, &S::Hostile::attack>(), 0, 0, attacks);
+  add("share", field<double, &S::hostile, &S::Hostile::share>(), 0, 0.9);
+  add("strength", field<double, &S::hostile, &S::Hostile::strength>(), 0, 1000);
+}
+
 std::vector<Key> make_keys() {
-  using S = Scenario;
-  using Text = std::string;
-  using List = std::vector<std::string>;
   std::vector<Key> keys;
-  const auto add = [&keys](std::string_view section, std::string_view name, Field where, double min,
-                           double max, Words choices = {}) {
-    keys.push_back({section, name, where, min, max, std::move(choices)});
-  };
-  add("run", "nodes", field<uint32_t, &S::run, &S::Run::nodes>(), 1, 10000);
-  add("run", "seconds_max", field<double, &S::run, &S::Run::seconds_max>(), 1, 30 * day_s);
-  add("run", "settle_s", field<double, &S::run, &S::Run::settle_s>(), 1, day_s);
-  add("run", "checkpoint_s", field<double, &S::run, &S::Run::checkpoint_s>(), 1, day_s);
-  add("run", "log_deltas_max", field<uint32_t, &S::run, &S::Run::log_deltas_max>(), 0, 1e6);
-  add("learn", "kind", field<Text, &S::learn, &S::Learn::kind>(), 0, 0, kinds);
-  add("learn", "texts", field<List, &S::learn, &S::Learn::texts>(), 0, 0);
-  add("learn", "images", field<Text, &S::learn, &S::Learn::images>(), 0, 0);
-  add("learn", "labels", field<Text, &S::learn, &S::Learn::labels>(), 0, 0);
-  add("learn", "table", field<Text, &S::learn, &S::Learn::table>(), 0, 0);
-  add("learn", "group_column", field<Text, &S::learn, &S::Learn::group_column>(), 0, 0);
-  add("learn", "text_column", field<Text, &S::learn, &S::Learn::text_column>(), 0, 0);
-  add("learn", "groups_max", field<uint32_t, &S::learn, &S::Learn::groups_max>(), 1, 256);
-  add("learn", "model", field<Text, &S::learn, &S::Learn::model>(), 0, 0, models);
-  add("learn", "steps", field<uint32_t, &S::learn, &S::Learn::steps>(), 1, 1e7);
-  add("learn", "steps_per_exchange", field<uint32_t, &S::learn, &S::Learn::steps_per_exchange>(), 1,
-      10000);
-  add("learn", "step_ms", field<double, &S::learn, &S::Learn::step_ms>(), 1, 1e6);
-  add("learn", "learning_rate", field<double, &S::learn, &S::Learn::learning_rate>(), 1e-6, 1);
-  add("learn", "rows", field<uint32_t, &S::learn, &S::Learn::rows>(), 1, 256);
-  add("learn", "length", field<uint32_t, &S::learn, &S::Learn::length>(), 16, 4096);
-  add("learn", "budget_fraction", field<double, &S::learn, &S::Learn::budget_fraction>(), 1e-4, 1);
-  add("learn", "outer", field<double, &S::learn, &S::Learn::outer>(), 0.01, 16);
-  add("learn", "questions", field<uint32_t, &S::learn, &S::Learn::questions>(), 1, 60);
-  add("learn", "baselines", field<List, &S::learn, &S::Learn::baselines>(), 0, 0, baselines);
-  add("learn", "server_rate", field<double, &S::learn, &S::Learn::server_rate>(), 0.01, 10);
-  add("learn", "server_momentum", field<double, &S::learn, &S::Learn::server_momentum>(), 0, 0.999);
-  add("learn", "dpsgd_neighbours", field<uint32_t, &S::learn, &S::Learn::dpsgd_neighbours>(), 2,
-      1000);
-  add("deal", "partition", field<Text, &S::deal, &S::Deal::partition>(), 0, 0, partitions);
-  add("deal", "alpha", field<double, &S::deal, &S::Deal::alpha>(), 0.01, 100);
-  add("deal", "shards", field<uint32_t, &S::deal, &S::Deal::shards>(), 1, 100);
-  add("devices", "slow_share", field<double, &S::devices, &S::Devices::slow_share>(), 0, 1);
-  add("devices", "slow_factor", field<double, &S::devices, &S::Devices::slow_factor>(), 1, 1000);
-  add("network", "latency_ms", field<double, &S::network, &S::Network::latency_ms>(), 0.1, 1e5);
-  add("network", "jitter_ms", field<double, &S::network, &S::Network::jitter_ms>(), 0, 1e5);
-  add("network", "loss", field<double, &S::network, &S::Network::loss>(), 0, 0.5);
-  add("network", "drop", field<double, &S::network, &S::Network::drop>(), 0, 0.9);
-  add("network", "duplicate", field<double, &S::network, &S::Network::duplicate>(), 0, 0.9);
-  add("network", "reorder", field<double, &S::network, &S::Network::reorder>(), 0, 0.9);
-  add("network", "up_kib_s", field<double, &S::network, &S::Network::up_kib_s>(), 0, 1e7);
-  add("network", "down_kib_s", field<double, &S::network, &S::Network::down_kib_s>(), 0, 1e7);
-  add("network", "nat_share", field<double, &S::network, &S::Network::nat_share>(), 0, 0.9);
-  add("network", "heartbeat_ms", field<double, &S::network, &S::Network::heartbeat_ms>(), 100, 1e6);
-  add("faults", "until_s", field<double, &S::faults, &S::Faults::until_s>(), 0, 30 * day_s);
-  add("faults", "crash_per_hour", field<double, &S::faults, &S::Faults::crash_per_hour>(), 0, 3600);
-  add("faults", "down_s", field<double, &S::faults, &S::Faults::down_s>(), 0.1, day_s);
-  add("faults", "disk_loss_share", field<double, &S::faults, &S::Faults::disk_loss_share>(), 0, 1);
-  add("faults", "pause_per_hour", field<double, &S::faults, &S::Faults::pause_per_hour>(), 0, 3600);
-  add("faults", "pause_s", field<double, &S::faults, &S::Faults::pause_s>(), 0.1, day_s);
-  add("faults", "clog_per_hour", field<double, &S::faults, &S::Faults::clog_per_hour>(), 0, 3600);
-  add("faults", "clog_s", field<double, &S::faults, &S::Faults::clog_s>(), 0.1, day_s);
-  add("faults", "partition_from_s", field<double, &S::faults, &S::Faults::partition_from_s>(), 0,
-      30 * day_s);
-  add("faults", "partition_to_s", field<double, &S::faults, &S::Faults::partition_to_s>(), 0,
-      30 * day_s);
-  add("faults", "partition_share", field<double, &S::faults, &S::Faults::partition_share>(), 0, 1);
-  add("faults", "one_way", field<bool, &S::faults, &S::Faults::one_way>(), 0, 0);
-  add("faults", "away_share", field<double, &S::faults, &S::Faults::away_share>(), 0, 1);
-  add("faults", "session_s", field<double, &S::faults, &S::Faults::session_s>(), 1, day_s);
-  add("faults", "absence_s", field<double, &S::faults, &S::Faults::absence_s>(), 1, day_s);
-  add("hostile", "attack", field<Text, &S::hostile, &S::Hostile::attack>(), 0, 0, attacks);
-  add("hostile", "share", field<double, &S::hostile, &S::Hostile::share>(), 0, 0.9);
-  add("hostile", "strength", field<double, &S::hostile, &S::Hostile::strength>(), 0, 1000);
+  add_run_keys(keys);
+  add_learn_keys(keys);
+  add_deal_keys(keys);
+  add_devices_keys(keys);
+  add_network_keys(keys);
+  add_faults_keys(keys);
+  add_hostile_keys(keys);
   return keys;
 }
 
