@@ -45,6 +45,15 @@ void join(const std::string& directory, const std::string& name, const RealNode&
   make_small(directory);
 }
 
+uint64_t accepted(const RealNode& node) {
+  uint64_t count = 0;
+  REQUIRE(node.wait_until(patience_s, [&](const json& s) {
+    count = s["swarm"]["accepted"];
+    return true;
+  }));
+  return count;
+}
+
 bool are_equal(const RealNode& a, const RealNode& b) {
   const json x = a.status(), y = b.status();
   return x.is_object() && y.is_object() && x["swarm"]["deltas"] == y["swarm"]["deltas"] &&

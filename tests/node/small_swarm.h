@@ -11,6 +11,8 @@ void make_small(const std::string& directory);
 // `starling init`, and `starling join` with an invite of a member that runs; both made small.
 void found(const std::string& directory, const std::string& name);
 void join(const std::string& directory, const std::string& name, const RealNode& member);
+// Deltas of others that it has taken.
+uint64_t accepted(const RealNode& node);
 // The same base, bit for bit, of the same deltas.
 bool are_equal(const RealNode& a, const RealNode& b);
 

@@ -136,9 +136,9 @@ TEST_CASE_FIXTURE(
     Pair,
     "a node restored from an older copy of its directory goes on, and is taken for no fraud") {
   const auto accepts_more = [this] {
-    const auto before = a.status()["swarm"]["accepted"].get<uint64_t>();
-    return a.wait_until(patience_s,
-                        [&](const json& s) { return s["swarm"]["accepted"] > before + 1; });
+    return a.wait_until(patience_s, [before = accepted(a)](const json& s) {
+      return s["swarm"]["accepted"] > before + 1;
+    });
   };
   b.signal(SIGTERM);
   REQUIRE(b.wait_exit(10) == 0);
