@@ -17,6 +17,7 @@ struct Config {
     std::vector<std::string>
         advertise;                   // host:port others can reach; empty: found from the interfaces
     std::vector<std::string> seeds;  // host:port of members to dial at start
+    bool beacon = true;              // find members on the same network, and be found by them
     std::string api;  // empty: unix socket api.sock in the directory; or 127.0.0.1:port
     friend bool operator==(const Node&, const Node&) = default;
   } node;

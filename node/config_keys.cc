@@ -134,6 +134,8 @@ const std::array keys = {
               addresses_max, check_peer},
     ConfigKey{"node", "seeds", &field<&Config::node, &Config::Node::seeds>, "list of host:port",
               "members to dial at start", 0, seeds_max, check_peer},
+    ConfigKey{"node", "beacon", &field<&Config::node, &Config::Node::beacon>, "",
+              "find members on the same network by multicast, and be found; seeds work without"},
     ConfigKey{
         "node", "api", &field<&Config::node, &Config::Node::api>, "host:port",
         "the local API; empty: the unix socket api.sock; TCP only on the loopback, with api.token",

@@ -10,6 +10,7 @@
 #include "node/daemon.h"
 #include "node/driver.h"
 #include "node/home.h"
+#include "node/lan.h"
 #include "node/learner.h"
 #include "node/spool.h"
 #include "swarm/bundle.h"
@@ -62,6 +63,7 @@ class Node : public Daemon {
   void recover_mind();
   swarm::Recovered recovered() const;
   Result<Done, HomeError> open_links();
+  void open_lan();
   std::vector<std::string> advertised(uint16_t port) const;
   swarm::StateOptions state_options() const;
   void note_trouble(const std::string& what);
@@ -90,6 +92,7 @@ class Node : public Daemon {
   std::unique_ptr<Driver> driver_;
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Lan> lan_;  // null: no beacon
   std::string listen_;  // host:port actually bound
   std::atomic<uint32_t> answering_ = 0;  // calls that are being worked on, each on a thread
   std::atomic<bool> is_leaving_ = false;

@@ -7,10 +7,10 @@
 #include "node/clock.h"
 #include "node/file.h"
 #include "node/footprint.h"
+#include "node/interfaces.h"
 #include "node/log.h"
 #include "node/node.h"
 #include "node/refusal_log.h"
-#include "node/resources.h"
 #include "node/source.h"
 #include "swarm/accept.h"
 #include "swarm/codec.h"
@@ -283,7 +283,31 @@ Result<Done, HomeError> Node::open_links() {
   }
   driver_->start(state_options(), std::move(first));
   learner_->start();
+  if (is_in_swarm && config.node.beacon) open_lan();
   return Done{};
+}
+
+// Who takes links on the loopback only has nobody to tell.
+void Node::open_lan() {
+  const std::string host = host_of(home_.config.node.listen);
+  const auto literal = parse_host_port(host + ":0");
+  const auto address = literal ? parse_literal(*literal) : std::nullopt;
+  if (address && is_loopback(*address)) return;
+  uint64_t seed = 0;
+  randombytes_buf(&seed, sizeof seed);
+  lan_ = std::make_unique<Lan>(
+      LanOptions{.swarm = home_.swarm,
+                 .identity = &home_.identity,
+                 .epoch = epoch_,
+                 .listen_host = host,
+                 .port = transport_->port(),
+                 .seed = seed,
+                 .on_heard =
+                     [this](const swarm::Heard& heard) {
+                       if (!driver_->push(heard))
+                         log_warning("inbox full", {{"effect", "a beacon was lost"}});
+                     },
+                 .members = [this] { return size_t{driver_->view().members}; }});
 }
 
 swarm::StateOptions Node::state_options() const {
@@ -304,6 +328,7 @@ swarm::StateOptions Node::state_options() const {
 
 bool Node::stop() {
   if (is_stopped_.exchange(true)) return true;
+  if (lan_) lan_->stop();
   const bool is_saved = !learner_ || learner_->stop();
   if (driver_) {
     // The goodbye travels on the links that are about to be closed: give it a moment, no more.

@@ -1,13 +1,9 @@
 #include "node/resources.h"
 
-#include <arpa/inet.h>
-#include <ifaddrs.h>
 #include <malloc.h>
-#include <net/if.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -49,31 +45,6 @@ uint64_t directory_bytes(const std::string& directory) {
     if (!vanished) bytes += size;
   }
   return bytes;
-}
-
-std::vector<std::string> interface_addresses() {
-  std::vector<std::string> v4, v6, loopback;
-  ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return {"127.0.0.1"};
-  for (const ifaddrs* each = list; each != nullptr; each = each->ifa_next) {
-    if (each->ifa_addr == nullptr || (each->ifa_flags & IFF_UP) == 0) continue;
-    char text[INET6_ADDRSTRLEN] = {};
-    if (each->ifa_addr->sa_family == AF_INET) {
-      inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(each->ifa_addr)->sin_addr, text,
-                sizeof text);
-      ((each->ifa_flags & IFF_LOOPBACK) != 0 ? loopback : v4).push_back(text);
-    } else if (each->ifa_addr->sa_family == AF_INET6) {
-      const auto* address = reinterpret_cast<const sockaddr_in6*>(each->ifa_addr);
-      // Link-local addresses mean nothing without the interface's name on the other side.
-      if (IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr) || (each->ifa_flags & IFF_LOOPBACK) != 0)
-        continue;
-      inet_ntop(AF_INET6, &address->sin6_addr, text, sizeof text);
-      v6.push_back("[" + std::string(text) + "]");
-    }
-  }
-  freeifaddrs(list);
-  v4.insert(v4.end(), v6.begin(), v6.end());
-  return v4.empty() ? std::vector<std::string>{"127.0.0.1"} : v4;
 }
 
 }  // namespace starling::node

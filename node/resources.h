@@ -2,7 +2,6 @@
 // What this process and its directory use.
 #include <cstdint>
 #include <string>
-#include <vector>
 
 namespace starling::node {
 
@@ -13,8 +12,5 @@ uint64_t resident_bytes();
 double cpu_seconds();  // user and system, since start
 uint64_t directory_bytes(
     const std::string& directory);  // recursively; what vanishes meanwhile is not counted
-// Addresses of this machine's interfaces that are up, IPv4 before IPv6, loopback only when there is
-// no other.
-std::vector<std::string> interface_addresses();
 
 }  // namespace starling::node

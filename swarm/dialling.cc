@@ -34,6 +34,21 @@ void Dialling::add_seed(const std::string& address, Instant now) {
   attempts_.emplace(Target{std::nullopt, address}, Attempt{.reached = {}, .due = now});
 }
 
+void Dialling::add_hint(const PeerId& peer, const std::string& address, Instant now) {
+  if (peer == self_ || address.empty() || address.size() > address_size_max) return;
+  if (own_addresses_.contains(address) || linked_.contains(peer)) return;
+  const Target target{peer, address};
+  if (const auto known = attempts_.find(target); known != attempts_.end()) {
+    // Its pause was for want of a sign of life.
+    if (!known->second.is_under_way) known->second.due = now;
+    return;
+  }
+  const auto hints = std::count_if(attempts_.begin(), attempts_.end(),
+                                   [](const auto& item) { return item.second.is_hint; });
+  if (static_cast<size_t>(hints) >= hints_max) return;
+  attempts_.emplace(target, Attempt{.reached = {}, .is_hint = true, .due = now});
+}
+
 void Dialling::set_member(const PeerId& peer, const std::vector<std::string>& addresses,
                           Instant now, Rng& rng) {
   std::erase_if(attempts_, [&](const auto& item) {
@@ -47,12 +62,15 @@ void Dialling::set_member(const PeerId& peer, const std::vector<std::string>& ad
     Attempt attempt;
     const auto spread = static_cast<uint64_t>(config_.redial_delay_min_ms + 1);
     if (!linked_.contains(peer)) attempt.due = now.after(static_cast<int64_t>(rng.below(spread)));
-    attempts_.emplace(Target{peer, address}, attempt);
+    attempts_.emplace(Target{peer, address}, attempt).first->second.is_hint = false;
   }
 }
 
 void Dialling::linked(const PeerId& peer, const std::string& address, bool dialled) {
   linked_.insert(peer);
+  std::erase_if(attempts_, [&](const auto& item) {
+    return item.second.is_hint && item.first.expected == peer;
+  });
   for (auto& [target, attempt] : attempts_) {
     if (dialled && !target.expected && target.address == address) {
       attempt.reached = peer;
@@ -81,6 +99,9 @@ void Dialling::unlinked(const PeerId& peer, Instant not_before, Instant now, Rng
 }
 
 std::vector<PeerId> Dialling::failed(const std::string& address, Instant now, Rng& rng) {
+  std::erase_if(attempts_, [&](const auto& item) {
+    return item.second.is_hint && item.second.is_under_way && item.first.address == address;
+  });
   std::vector<PeerId> meant;
   for (auto& [target, attempt] : attempts_) {
     if (target.address != address || !attempt.is_under_way) continue;
@@ -95,6 +116,9 @@ std::vector<Open> Dialling::due(Instant now, Rng& rng, bool with_seeds) {
   std::vector<Open> opens;
   std::set<std::string> busy_addresses;
   std::set<PeerId> busy_peers;
+  std::erase_if(attempts_, [&](const auto& item) {
+    return item.second.is_hint && item.second.is_under_way && item.second.due <= now;
+  });
   for (auto& [target, attempt] : attempts_) {
     if (attempt.is_under_way && attempt.due <= now) pause(attempt, now, rng);
     if (!attempt.is_under_way) continue;

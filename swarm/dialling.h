@@ -1,7 +1,7 @@
 #pragma once
-// Which addresses to dial and when: seeds for ever, members while they are not linked; one attempt
-// at a time per address, pauses that double with each failure, and a jitter so that a swarm that
-// lost its power does not come back in step.
+// Which addresses to dial and when: seeds for ever, members while they are not linked, hints once;
+// one attempt at a time per address, pauses that double with each failure, and a jitter so that a
+// swarm that lost its power does not come back in step.
 #include <map>
 #include <optional>
 #include <set>
@@ -16,6 +16,7 @@
 namespace starling::swarm {
 
 inline constexpr size_t seeds_max = 64;
+inline constexpr size_t hints_max = 16;  // that wait or are being dialled
 inline constexpr int64_t dial_timeout_ms =
     30000;  // an attempt that was never answered counts as failed
 
@@ -24,6 +25,9 @@ class Dialling {
   Dialling(const Config& config, const PeerId& self, const std::vector<std::string>& own_addresses);
 
   void add_seed(const std::string& address, Instant now);
+  // Somebody said that the member may be reached there: dialled once, now, and forgotten, whatever
+  // comes of it.
+  void add_hint(const PeerId& peer, const std::string& address, Instant now);
   // The member's addresses from now on; none: it is not dialled any more.
   void set_member(const PeerId& peer, const std::vector<std::string>& addresses, Instant now,
                   Rng& rng);
@@ -46,6 +50,7 @@ class Dialling {
   struct Attempt {
     std::optional<PeerId> reached;  // a seed turned out to be this member
     bool is_under_way = false;
+    bool is_hint = false;
     uint32_t failures = 0;  // in a row
     Instant due = never;    // under way: when it counts as failed; else: when to dial
   };

@@ -95,6 +95,10 @@ struct Progress {
 struct AddAddress {  // a seed, or an address from an invite
   std::string address;
 };
+struct Heard {  // a beacon (beacon.h): this member takes links there, if it is one. Only a hint.
+  PeerId peer;
+  std::string address;
+};
 struct Ban {  // the owner shuts a member out here, now: no link, no delta of it is taken
   PeerId peer;
 };
@@ -117,7 +121,7 @@ struct Wake {};  // next_deadline() has come
 using Input = std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta,
                            ReceivedRefused, Publish, Recovered, Forgotten, BaseReached,
                            SnapshotAvailable, SnapshotInstalled, ChunkSaved, Progress, AddAddress,
-                           Ban, Leave, Wake, Revoke, ImportedMessage, ImportedDelta>;
+                           Ban, Leave, Wake, Revoke, ImportedMessage, ImportedDelta, Heard>;
 
 // ---- Output
 // ------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@
 namespace starling::swarm {
 namespace {
 
+constexpr uint64_t strangers_dialled = 4;  // by so many of those who hear one, about
+
 Wish wish_of(const Hello& hello) {
   const bool is_told = (hello.features & feature_views) != 0 && !hello.extension.empty();
   const bool is_known = is_told && hello.extension[0] <= static_cast<uint8_t>(Wish::join);
@@ -42,6 +44,20 @@ void State::Parts::dial(Turn& turn, const PeerId& peer) {
   if (scores.refused_until(peer) > turn.now) return overlay.failed(peer, rng);
   dialled.insert(peer);
   dialling.set_member(peer, member->record.addresses, turn.now, rng);
+}
+
+// A beacon. While there are few links everybody heard is dialled. With enough of them only who is
+// not known is: others may be behind it of whom nobody here has heard. And by some of us only, for
+// were all to dial a newcomer, it would drown.
+void State::Parts::on(Turn& turn, const Heard& heard) {
+  const PeerId& peer = heard.peer;
+  if (peer == self || links.contains(peer) || roster.is_banned(peer)) return;
+  if (admissions.is_outcast(peer) || scores.refused_until(peer) > turn.now) return;
+  if (!overlay.is_short()) {
+    if (roster.is_member(peer)) return;
+    if (rng.below(roster.members().size() + 1) >= strangers_dialled) return;
+  }
+  dialling.add_hint(peer, heard.address, turn.now);
 }
 
 // It is no member any more, or said goodbye.

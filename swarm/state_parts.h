@@ -86,6 +86,7 @@ struct State::Parts {
   VersionVector told_vector() const;
 
   // state_overlay.cc
+  void on(Turn& turn, const Heard& heard);
   void take(Turn& turn, const PeerId& from, const JoinWalk& walk);
   void take(Turn& turn, const PeerId& from, const ShuffleWalk& walk);
   void take(Turn& turn, const PeerId& from, const ShuffleAnswer& answer);

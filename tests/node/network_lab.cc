@@ -108,7 +108,20 @@ void NetworkLab::heal() {
 
 void NetworkLab::move(size_t device, const std::string& address) {
   must(inside(name(device), {"ip", "addr", "flush", "dev", "eth0"}));
-  must(inside(name(device), {"ip", "addr", "add", address + "/24", "dev", "eth0"}));
+  if (address.find(':') == std::string::npos) {
+    must(inside(name(device), {"ip", "addr", "add", address + "/24", "dev", "eth0"}));
+  } else {
+    must(inside(name(device),
+                {"ip", "addr", "add", address + "/64", "dev", "eth0", "nodad", "scope", "global"}));
+  }
+}
+
+void NetworkLab::mute(size_t device) {
+  must(inside(name(device), {"ip", "link", "set", "eth0", "multicast", "off"}));
+}
+
+void NetworkLab::unmute(size_t device) {
+  must(inside(name(device), {"ip", "link", "set", "eth0", "multicast", "on"}));
 }
 
 void NetworkLab::limit(size_t device, int kbit_per_s) {

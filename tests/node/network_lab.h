@@ -23,8 +23,11 @@ class NetworkLab {
   // Those on the far side reach each other only, and nobody reaches them, until heal().
   void part(const std::set<size_t>& far);
   void heal();
-  // The device's only address is another from now on, of the same network.
+  // The device's only address is another from now on: IPv4 of the same network, or IPv6.
   void move(size_t device, const std::string& address);
+  // Its network knows no multicast until unmute().
+  void mute(size_t device);
+  void unmute(size_t device);
   // To and from the device, with a short queue: what does not fit is lost.
   void limit(size_t device, int kbit_per_s);
 

@@ -289,5 +289,56 @@ TEST_CASE("a hundred seeds are too many") {
   CHECK(dialling.due(Instant{0}, rng, false).size() == seeds_max);
 }
 
+TEST_CASE("a hint is dialled once, at once, and forgotten whatever comes of it") {
+  const Config config;
+  Rng rng(1);
+  for (const bool is_reached : {true, false}) {
+    Dialling dialling(config, peer_of(1), {"own:1"});
+    dialling.add_hint(peer_of(2), "a:1", Instant{0});
+    dialling.add_hint(peer_of(2), "own:1", Instant{0});
+    dialling.add_hint(peer_of(1), "b:1", Instant{0});
+    const auto opens = dialling.due(Instant{0}, rng, false);
+    REQUIRE(opens.size() == 1);
+    CHECK(opens[0].address == "a:1");
+    CHECK(opens[0].expected == peer_of(2));
+    if (is_reached) {
+      dialling.linked(peer_of(2), "a:1", true);
+      dialling.add_hint(peer_of(2), "a:1", Instant{1000});
+      dialling.unlinked(peer_of(2), Instant{0}, Instant{5000}, rng);
+    } else {
+      CHECK(dialling.failed("a:1", Instant{1000}, rng).empty());  // nobody is thought lost for it
+    }
+    CHECK(dialling.next() == never);
+  }
+}
+
+TEST_CASE("a hint that is never answered makes room for another") {
+  const Config config;
+  Rng rng(1);
+  Dialling dialling(config, peer_of(1), {});
+  for (uint8_t i = 0; i < 2 * hints_max; ++i)
+    dialling.add_hint(peer_of(static_cast<uint8_t>(i + 2)), "a:" + std::to_string(i), Instant{0});
+  CHECK(dialling.due(Instant{0}, rng, false).size() == hints_max);
+  dialling.add_hint(peer_of(99), "b:1", Instant{1});
+  CHECK(dialling.due(Instant{1}, rng, false).empty());
+  CHECK(dialling.due(Instant{dial_timeout_ms}, rng, false).empty());
+  CHECK(dialling.next() == never);
+  dialling.add_hint(peer_of(99), "b:1", Instant{dial_timeout_ms});
+  CHECK(dialling.due(Instant{dial_timeout_ms}, rng, false).size() == 1);
+}
+
+TEST_CASE("a hint ends the pause of a member's own address, which stays after it") {
+  const Config config;
+  Rng rng(1);
+  Dialling dialling(config, peer_of(1), {});
+  dialling.add_hint(peer_of(2), "a:1", Instant{0});
+  dialling.set_member(peer_of(2), {"a:1"}, Instant{0}, rng);  // it is no hint any more
+  REQUIRE(dialling.due(Instant{0}, rng, false).size() == 1);
+  CHECK(dialling.failed("a:1", Instant{0}, rng) == std::vector{peer_of(2)});
+  CHECK(dialling.due(Instant{1}, rng, false).empty());
+  dialling.add_hint(peer_of(2), "a:1", Instant{1});
+  CHECK(dialling.due(Instant{1}, rng, false).size() == 1);
+}
+
 }  // namespace
 }  // namespace starling::swarm::state_test
