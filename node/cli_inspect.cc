@@ -142,7 +142,9 @@ Json json_of(const v1::Member& member) {
           {"deltas", member.deltas()},
           {"lost_reason", member.lost_reason()},
           {"base_hash", member.base_hash()},
-          {"base_deltas", member.base_deltas()}};
+          {"base_deltas", member.base_deltas()},
+          {"accused_by", Json(member.accused_by())},
+          {"voices_against", member.voices_against()}};
 }
 
 Json json_of(const v1::Region& region) {
@@ -218,6 +220,14 @@ ExitCode members_verb(Cli& cli) {
       say(cli,
           presentable(cli, member.name()) + ": no link: " + presentable(cli, member.lost_reason()));
     }
+  }
+  for (const auto& member : members->members()) {
+    if (member.accused_by().empty()) continue;
+    std::string accusers;
+    for (const std::string& accuser : member.accused_by())
+      accusers += (accusers.empty() ? "" : ", ") + short_id(accuser);
+    say(cli, presentable(cli, member.name()) + ": accused of spoiling what they know by " +
+                 accusers + "; starling revoke " + short_id(member.id()) + " shuts it out");
   }
   return ExitCode::ok;
 }

@@ -56,6 +56,7 @@ struct Config {
     uint32_t wait_for_members =
         1;               // learn only once this many members (with us) are known; 1: at once
     double wait_s = 60;  // but not longer than this
+    uint32_t accusers_to_revoke = 0;  // 0: accusations are shown, and the owner decides
     friend bool operator==(const Swarm&, const Swarm&) = default;
   } swarm;
   struct Serve {

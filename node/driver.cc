@@ -42,6 +42,8 @@ const char* notice_event(swarm::Notice::Kind kind) {
       return "diverged";
     case swarm::Notice::Kind::revoked:
       return "revoked";
+    case swarm::Notice::Kind::accused:
+      return "accused";
     case swarm::Notice::Kind::invite_disputed:
       return "invite_disputed";
   }
@@ -112,8 +114,11 @@ void Driver::follow(const swarm::AdmissionsChanged& changed) {
   wiring_.db->save_admissions(items);
   transport_->set_admissions(changed.admissions);
   learner_->expel(changed.admissions->expelled());
-  std::lock_guard lock(mutex_);
-  admissions_ = changed.admissions;
+  {
+    std::lock_guard lock(mutex_);
+    admissions_ = changed.admissions;
+  }
+  wiring_.on_admissions(*changed.admissions);
 }
 
 void Driver::offer(const swarm::SnapshotOffer& offer, const std::string& path) {

@@ -30,6 +30,7 @@ struct DriverWiring {
   std::string snapshots;           // directory for incoming snapshot files
   uint64_t snapshot_size_max = 0;  // bytes
   uint64_t seed = 0;
+  std::function<void(const swarm::Admissions&)> on_admissions;  // on the protocol thread
 };
 
 class Driver {

@@ -171,35 +171,6 @@ std::optional<swarm::Bytes> Learner::payload(const swarm::DeltaKey& key) const {
   return swarm::Bytes(opened->payload.begin(), opened->payload.end());
 }
 
-// Decides anew whom to believe, and tells of every change of mind.
-void Learner::judge() {
-  const swarm::Judged judged =
-      wiring_.mind->judge([this](const auto& key) { return payload(key); });
-  if (judged.deltas > 0) {
-    ++change_;
-    ++base_change_;
-  }
-  for (const swarm::Ruling& ruling : judged.rulings) {
-    char reason[96];
-    std::snprintf(reason, sizeof reason,
-                  ruling.standing.is_held
-                      ? "works against the others: agreement %.2f; what the window held is out"
-                      : "works with the others again: agreement %.2f",
-                  ruling.standing.agreement);
-    const std::string peer = swarm::short_string(ruling.origin);
-    const char* event = ruling.standing.is_held ? "delta_held" : "delta_accepted";
-    wiring_.events->add(
-        event, {{"peer", peer}, {"reason", reason}, {"deltas", std::to_string(ruling.deltas)}});
-    log_info(event, {{"peer", peer}, {"reason", reason}});
-  }
-  for (const swarm::DeltaKey& key : judged.oversized) {
-    const std::string peer = swarm::short_string(key.stream.origin);
-    const char* reason = "its norm is over four times what is usual";
-    wiring_.events->add("delta_held", {{"peer", peer}, {"reason", reason}});
-    log_info("delta_held", {{"peer", peer}, {"reason", reason}});
-  }
-}
-
 // Puts a snapshot in place of the base and adds again what the old base held beyond it. Refused,
 // with the reason, when something of that is in the log no more: it would be lost.
 std::string Learner::take_over(Mind::Known known) {
@@ -343,26 +314,6 @@ uint64_t Learner::payload_bytes_max(const swarm::SwarmView& view) {
                   static_cast<uint64_t>(bytes / std::max(1u, view.neighbours)));
 }
 
-// True: the steps since the last exchange made the model worse and are gone.
-bool Learner::undo_if_diverged() {
-  const std::optional<Mind::Undone> undone = wiring_.mind->guard();
-  if (!undone) return false;
-  ++change_;
-  steps_since_exchange_ = 0;
-  const std::string reason = "learning diverged: the probe rose from " +
-                             std::to_string(undone->good_loss) + " to " +
-                             std::to_string(undone->loss) + " bits per byte, undone to " +
-                             std::to_string(undone->loss_now);
-  const std::string share = std::to_string(wiring_.mind->pace().trust());
-  const std::string from = std::to_string(undone->from_step);
-  const std::string step = std::to_string(undone->to_step);
-  wiring_.events->add(
-      "rollback", {{"reason", reason}, {"from_step", from}, {"step", step}, {"rate_share", share}});
-  log_warning("rollback",
-              {{"reason", reason}, {"from_step", from}, {"step", step}, {"rate_share", share}});
-  return true;
-}
-
 void Learner::exchange() {
   if (undo_if_diverged()) return;
   steps_since_exchange_ = 0;
@@ -418,6 +369,7 @@ void Learner::announce_base(bool is_learning) {
   if (is_learning || announced_ == base_change_) return;
   if (steady_clock::now() - announced_at_ < announce_interval) return;
   judge();
+  (void)undo_if_diverged();
   tell_base();
 }
 

@@ -137,6 +137,7 @@ class Learner {
   void learn_one_step();
   uint64_t payload_bytes_max(const swarm::SwarmView& view);
   bool undo_if_diverged();
+  void tell_suspended(const Mind::Repair& repair);
   void exchange();
   void finish();
   void after_commands();

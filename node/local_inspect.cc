@@ -78,6 +78,9 @@ void fill(const swarm::MemberView& view, v1::Member& out) {
   out.set_lost_reason(view.lost_reason);
   out.set_base_hash(hex(view.base_hash));
   out.set_base_deltas(view.base_count);
+  for (const swarm::PeerId& accuser : view.accused_by)
+    out.add_accused_by(swarm::to_string(accuser));
+  out.set_voices_against(view.voices_against);
 }
 
 void fill(const RegionRow& row, v1::Region& out) {

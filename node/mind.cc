@@ -101,76 +101,6 @@ Result<Mind::StepOutcome, model::StepError> Mind::step(double learning_rate) {
                      .predicted = report->predicted};
 }
 
-double Mind::probe_loss(std::vector<float> weights) const {
-  return probe_.loss({options_.shape, std::move(weights), trainer_.steps()});
-}
-
-// What own progress is measured from: the base, where it is shared.
-std::vector<float> Mind::reference() const {
-  std::vector<float> values(trainer_.parameters().size(), 0.0f);
-  for (const model::Region& region : table_) {
-    if (!is_private_.empty() && is_private_[region.id] != 0) continue;
-    for (size_t i = region.offset; i < region.offset + region.count; ++i)
-      values[i] = exchange_.base().value(i);
-  }
-  return values;
-}
-
-// The first of the rows that are read for the first time, before it is learned from.
-void Mind::measure_surprise() {
-  const size_t begin = size_t{batch_.rows - batcher_.first_read_rows()} * batch_.length;
-  std::vector<uint8_t> text;
-  for (size_t i = begin; i < begin + batch_.length; ++i) {
-    if (batch_.weights[i] == 0 || batch_.symbols[i] > 255) return;  // a line: not to be compared
-    text.push_back(static_cast<uint8_t>(batch_.symbols[i]));
-  }
-  if (good_loss_ == 0) return;
-  const std::span<const float> x = trainer_.parameters();
-  const model::Snapshot snapshot{options_.shape, {x.begin(), x.end()}, trainer_.steps()};
-  pace_.met(model::score_text(snapshot, text).bits_per_byte, good_loss_);
-}
-
-void Mind::keep_good() { good_.keep(trainer_, reference()); }
-
-std::optional<Mind::Undone> Mind::guard() {
-  if (!is_guard_due_) return std::nullopt;
-  is_guard_due_ = false;
-  // Windows of a text that is being read for the first time wait: they would hide in the mean
-  // what happens to what is known.
-  const bool is_probe_to_grow = probe_.has_waiting() && !batcher_.has_unread();
-  if (probe_.is_empty() && is_probe_to_grow) probe_.admit();
-  if (probe_.is_empty()) return std::nullopt;
-  const std::span<const float> x = trainer_.parameters();
-  const double loss = probe_loss({x.begin(), x.end()});
-  // Before the first score of these windows, knowing nothing is the measure: 8 bits.
-  constexpr double nothing_known = 8;
-  const double good_loss = good_loss_ == 0 ? nothing_known : good_loss_;
-  const bool is_spoilt = good_.is_kept() && model::has_exploded(good_loss, loss);
-  if (!is_spoilt) {
-    if (is_probe_to_grow) probe_.admit();
-    good_loss_ = is_probe_to_grow ? probe_loss({x.begin(), x.end()}) : loss;
-    return std::nullopt;
-  }
-  trainer_.release_scratch();  // its memory is needed for the copies
-  std::vector<float> weights = good_.weights(reference());
-  const double loss_now = probe_loss(weights);
-  if (!std::isfinite(loss_now) || loss_now >= loss) {  // not this node's doing
-    if (std::isfinite(loss)) good_loss_ = loss;
-    return std::nullopt;
-  }
-  Undone undone{.from_step = trainer_.steps(),
-                .to_step = 0,
-                .good_loss = good_loss_,
-                .loss = loss,
-                .loss_now = loss_now};
-  good_.restore(trainer_, weights);
-  undone.to_step = trainer_.steps();
-  good_loss_ = loss_now;
-  steps_since_publish_ = samples_since_publish_ = 0;
-  pace_.undone();
-  return undone;
-}
-
 std::optional<swarm::Publish> Mind::publish(const swarm::SwarmView& view,
                                             uint64_t payload_bytes_max, const swarm::Signer& signer,
                                             int64_t now_s) {
@@ -208,6 +138,7 @@ void Mind::end_interval_alone() {
 bool Mind::accept(const swarm::DeltaKey& key, const swarm::DeltaSummary& summary,
                   swarm::ByteView payload, int64_t now_s) {
   if (!exchange_.accept(key, summary, payload, trainer_.parameters(), now_s)) return false;
+  is_guard_due_ = true;
   for (const auto& [region, count] : summary.region_tokens) ++regions_received_[region];
   return true;
 }
@@ -301,6 +232,11 @@ std::vector<model::Section> Mind::sections() {
   influence_bytes_ = encode_influence(exchange_.influence());
   counts_bytes_ = encode_counts({learned_seconds_, regions_sent_, regions_received_});
   all.push_back({"error", std::as_bytes(exchange_.error())});
+  if (!exchange_.suspended().empty()) {
+    suspended_bytes_ = encode_suspended(exchange_.suspended_since());
+    all.push_back({"withheld", std::as_bytes(exchange_.withheld())});
+    all.push_back({"suspended", std::as_bytes(std::span(suspended_bytes_))});
+  }
   all.push_back({"influence", std::as_bytes(std::span(influence_bytes_))});
   all.push_back({"pace", std::as_bytes(std::span(&pace_.state(), 1))});
   all.push_back({"counts", std::as_bytes(std::span(counts_bytes_))});
@@ -364,12 +300,26 @@ Result<Done, std::string> Mind::restore(std::span<const model::Section> sections
     std::memcpy(&pace_state, pace->bytes.data(), sizeof pace_state);
   if (model::Pace checked; !checked.restore(pace_state))
     return Unexpected<std::string>{"the pace of learning is damaged"};
+  const model::Section* suspended = find(sections, "suspended");
+  const model::Section* withheld = find(sections, "withheld");
+  std::map<swarm::Stream, uint64_t> since;
+  std::vector<int32_t> withheld_values;
+  if (suspended != nullptr) {
+    auto decoded = decode_suspended(as_byte_view(suspended->bytes));
+    const size_t size = exchange_.base().values().size_bytes();
+    if (!decoded || withheld == nullptr || withheld->bytes.size() != size)
+      return Unexpected<std::string>{"what it goes without is damaged"};
+    since = std::move(*decoded);
+    withheld_values.resize(exchange_.base().values().size());
+    std::memcpy(withheld_values.data(), withheld->bytes.data(), size);
+  }
   if (Result<Done, std::string> loaded = trainer_.load(sections); !loaded) return loaded;
   pace_.restore(pace_state);
   good_.forget();
   good_loss_ = 0;
   exchange_.restore(std::move(base->values), std::move(error_values), base->applied,
                     std::move(base->judgement));
+  if (!since.empty()) exchange_.restore_suspended(std::move(since), std::move(withheld_values));
   exchange_.restore_influence(std::move(*decoded_influence));
   learned_seconds_ = decoded_counts->learned_seconds;
   regions_sent_ = std::move(decoded_counts->sent);

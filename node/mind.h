@@ -24,6 +24,7 @@ struct MindOptions {
   std::array<uint8_t, 16> fingerprint{};
   swarm::SwarmId swarm{};
   uint64_t epoch = 0;
+  swarm::PeerId self;
 };
 
 // BLAKE2b over the shape's description and the genesis in fixed point, cut to 16 bytes: equal
@@ -62,15 +63,18 @@ class Mind {
                                         const swarm::Signer& signer, int64_t now_s);
   void end_interval_alone();  // the same without the swarm: statistics and working set only
 
-  // Scores the probe when steps were made since the last time. A loss that has exploded through
-  // this node's own steps is undone: x = the base as it is now + what had been good progress on it,
-  // moments and counts as they were, the pace slowed. The swarm's sum is never touched; what others
-  // spoil in it is not undone here. To be called before anything is published or saved.
-  struct Undone {
+  // Scores the probe when something was learned, here or elsewhere, since the last time. A loss
+  // that has exploded through this node's own steps is undone: x = what it is measured from
+  // (Exchange::target) + what had been good progress on it, moments and counts as they were, the
+  // pace slowed. One that the removal of other origins' last deltas repairs: they are suspended,
+  // and released when the probe bears them again. The swarm's sum is never touched. To be called
+  // before anything is published or saved.
+  struct Repair {
     uint64_t from_step = 0, to_step = 0;
     double good_loss = 0, loss = 0, loss_now = 0;  // on the probe, bits per byte
+    std::vector<swarm::PeerId> suspended;          // empty: own steps were undone
   };
-  std::optional<Undone> guard();
+  std::optional<Repair> guard(const swarm::PayloadSource& payloads);
   void keep_good();  // the state as it is now is what a later guard() goes back to
   const model::Pace& pace() const { return pace_; }
 
@@ -130,6 +134,10 @@ class Mind {
  private:
   double probe_loss(std::vector<float> weights) const;
   std::vector<float> reference() const;
+  double loss_now() const;
+  void go_back_to_good(Repair& repair, std::span<const float> weights);
+  void suspend_culprits(Repair& repair, const swarm::PayloadSource& payloads);
+  void release_if_harmless();
   void measure_surprise();
 
   MindOptions options_;
@@ -149,8 +157,9 @@ class Mind {
   model::GoodState good_;
   double good_loss_ = 0;  // on the probe, when `good_` was kept; 0: not scored
   bool is_guard_due_ = false;
+  uint64_t guards_since_trial_ = 0;
   std::vector<uint64_t> regions_sent_, regions_received_;
-  swarm::Bytes applied_bytes_, judgement_bytes_, influence_bytes_, counts_bytes_,
+  swarm::Bytes applied_bytes_, judgement_bytes_, influence_bytes_, counts_bytes_, suspended_bytes_,
       shape_bytes_;  // backing of sections()
 };
 

@@ -1,5 +1,6 @@
 // Grammar (little endian; a file of fixed-size records behind the checkpoint's own hash):
 //   influence = { region u32, origin 20 bytes, deltas u64, squares f64, last_s i64 }*
+//   suspended = { origin 20 bytes, epoch u64, first number that is withheld u64 }+
 //   counts    = learned_seconds f64, { sent u64, received u64 } for each region
 #include "node/mind_sections.h"
 
@@ -12,6 +13,7 @@ namespace starling::node {
 namespace {
 
 constexpr size_t influence_record_size = 4 + 20 + 8 + 8 + 8;
+constexpr size_t suspended_record_size = 20 + 8 + 8;
 
 template <typename T>
 requires std::is_trivially_copyable_v<T>
@@ -59,6 +61,27 @@ std::optional<InfluenceMap> decode_influence(swarm::ByteView bytes, size_t regio
     influence[{region, origin}] = entry;
   }
   return influence;
+}
+
+swarm::Bytes encode_suspended(const std::map<swarm::Stream, uint64_t>& since) {
+  swarm::Bytes bytes;
+  for (const auto& [stream, first] : since) {
+    put(bytes, stream.origin.bytes);
+    put(bytes, stream.epoch);
+    put(bytes, first);
+  }
+  return bytes;
+}
+
+std::optional<std::map<swarm::Stream, uint64_t>> decode_suspended(swarm::ByteView bytes) {
+  if (bytes.empty() || bytes.size() % suspended_record_size != 0) return std::nullopt;
+  std::map<swarm::Stream, uint64_t> since;
+  while (!bytes.empty()) {
+    swarm::Stream stream{swarm::PeerId{take<std::array<uint8_t, 20>>(bytes)}, 0};
+    stream.epoch = take<uint64_t>(bytes);
+    since[stream] = take<uint64_t>(bytes);
+  }
+  return since;
 }
 
 swarm::Bytes encode_counts(const Counts& counts) {

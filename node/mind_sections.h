@@ -22,6 +22,9 @@ inline swarm::ByteView as_byte_view(std::span<const std::byte> bytes) {
 
 swarm::Bytes encode_influence(const InfluenceMap& influence);
 std::optional<InfluenceMap> decode_influence(swarm::ByteView bytes, size_t region_count);
+swarm::Bytes encode_suspended(const std::map<swarm::Stream, uint64_t>& since);
+// None: damaged, or nobody.
+std::optional<std::map<swarm::Stream, uint64_t>> decode_suspended(swarm::ByteView bytes);
 swarm::Bytes encode_counts(const Counts& counts);
 std::optional<Counts> decode_counts(swarm::ByteView bytes, size_t region_count);
 

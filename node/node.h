@@ -68,7 +68,9 @@ class Node : public Daemon {
   swarm::StateOptions state_options() const;
   void note_trouble(const std::string& what);
   Result<swarm::InviteToken, Failure> invite_as_issuer(const swarm::InviteTerms& terms);
-  bool revoke_everywhere(const swarm::PeerId& peer, bool is_with_invited);
+  bool revoke_everywhere(const swarm::Admissions& admissions, const swarm::PeerId& peer,
+                         bool is_with_invited);
+  void honour_accusations(const swarm::Admissions& admissions);
   Result<Done, Failure> ban(const swarm::PeerId& peer);
   std::optional<std::string> foreign(const swarm::BundleHead& head) const;
   Result<Done, Failure> read_bundle(

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "node/clock.h"
+#include "node/log.h"
 #include "node/node.h"
 
 namespace starling::node {
@@ -103,12 +104,12 @@ Result<std::string, Failure> Node::create_invite(const InviteOptions& options) {
 }
 
 // As the root, or as an issuer above the member. False: this node has no right to.
-bool Node::revoke_everywhere(const swarm::PeerId& peer, bool is_with_invited) {
+bool Node::revoke_everywhere(const swarm::Admissions& admissions, const swarm::PeerId& peer,
+                             bool is_with_invited) {
   const Result<Identity, HomeError> root = open_swarm_key(home_);
-  const auto admissions = driver_->admissions();
   if (!root) {
-    if (home_.membership.invite.quota == 0 || admissions == nullptr) return false;
-    const auto below = admissions->admitted_by(home_.identity.id());
+    if (home_.membership.invite.quota == 0) return false;
+    const auto below = admissions.admitted_by(home_.identity.id());
     if (std::find(below.begin(), below.end(), peer) == below.end()) return false;
   }
   std::vector<swarm::RevokedKind> kinds{swarm::RevokedKind::node};
@@ -118,6 +119,20 @@ bool Node::revoke_everywhere(const swarm::PeerId& peer, bool is_with_invited) {
         root ? swarm::revoke(kind, peer.bytes, root->signer())
              : swarm::revoke(kind, peer.bytes, home_.identity.signer(), home_.membership)});
   });
+}
+
+// The owner may leave it to so many independent members to say who goes.
+void Node::honour_accusations(const swarm::Admissions& admissions) {
+  const uint32_t needed = home_.config.swarm.accusers_to_revoke;
+  if (needed == 0) return;
+  for (const swarm::PeerId& accused : admissions.accused()) {
+    if (accused == home_.identity.id() || admissions.is_outcast(accused)) continue;
+    const size_t voices = admissions.voices_against(accused);
+    if (voices < needed || !revoke_everywhere(admissions, accused, false)) continue;
+    log_warning("revoked", {{"peer", swarm::short_string(accused)},
+                            {"reason", std::to_string(voices) + " members accuse it, and " +
+                                           std::to_string(needed) + " suffice here"}});
+  }
 }
 
 Result<RevokeOutcome, Failure> Node::revoke(const RevokeOptions& options) {
@@ -133,7 +148,9 @@ Result<RevokeOutcome, Failure> Node::revoke(const RevokeOptions& options) {
   if (*found == home_.identity.id())
     return fail(FailureKind::bad_data, "a node cannot shut itself out; use starling leave");
   const std::string full = swarm::to_string(*found);
-  if (revoke_everywhere(*found, options.is_with_invited)) return RevokeOutcome{full, true};
+  const auto admissions = driver_->admissions();
+  if (admissions != nullptr && revoke_everywhere(*admissions, *found, options.is_with_invited))
+    return RevokeOutcome{full, true};
   if (options.is_with_invited) {
     return fail(FailureKind::permission,
                 "only the founder, or who invited it, can shut out whom it invited");

@@ -102,7 +102,8 @@ Result<Done, HomeError> Node::open_stores() {
   }
   for (const std::string& report : reports) note_trouble(report);
 
-  const MindOptions options{home_.config, shape_, fingerprint_, home_.swarm, 0};
+  const MindOptions options{home_.config, shape_, fingerprint_,
+                            home_.swarm,  0,      home_.identity.id()};
   mind_ = std::make_unique<Mind>(options, model::genesis(shape_, genesis_seed));
   recover_mind();
   // The epoch must rise above every one this identity has used, even if state.db was lost, or is an
@@ -233,14 +234,15 @@ Result<Done, HomeError> Node::open_links() {
   };
   uint64_t seed = 0;
   randombytes_buf(&seed, sizeof seed);
-  driver_ =
-      std::make_unique<Driver>(DriverWiring{.identity = &home_.identity,
-                                            .log = log_.get(),
-                                            .db = db_.get(),
-                                            .events = &events_,
-                                            .snapshots = home_.paths.snapshots,
-                                            .snapshot_size_max = parameters_ * 4 + (16u << 20),
-                                            .seed = seed});
+  driver_ = std::make_unique<Driver>(DriverWiring{
+      .identity = &home_.identity,
+      .log = log_.get(),
+      .db = db_.get(),
+      .events = &events_,
+      .snapshots = home_.paths.snapshots,
+      .snapshot_size_max = parameters_ * 4 + (16u << 20),
+      .seed = seed,
+      .on_admissions = [this](const auto& admissions) { honour_accusations(admissions); }});
   const swarm::InboundRules rules{home_.swarm, fingerprint_, &table_};
   auto transport = Transport::start(
       transport_options, home_.identity, home_.membership, rules, [this](swarm::Input input) {

@@ -1,12 +1,14 @@
-// item       = %x01 membership / %x02 revocation / %x03 proof         ; equivocation.cc
+// item       = %x01 membership / %x02 revocation / %x03 proof / %x04 accusation
+//                              ; proof: equivocation.cc, accusation: accusation.cc
 // revocation = %x01 kind subject root by-size *by signature
 // kind = %x01 node / %x02 invite / %x03 issuer     subject = 20 bytes: a peer id, or the serial of
 // an invite and four zeros     root = 32 bytes     by-size = u16, 0: signed by the root     by =
 // membership of the issuer that signed     signature = 64 bytes, Ed25519, by root or issuer over
 //   %x12 "starling-revoke-v1" swarm-id kind subject signer:32
 // An item's id is the first half of the BLAKE2b-256 of its bytes, a proof's of %x03 and its
-// origin's key, so that any two proofs against one are the same item; the set's digest is the hash
-// of its ids in ascending order. Numbers are little endian.
+// origin's key, so that any two proofs against one are the same item, an accusation's of %x04, the
+// accuser's key and the accused's id; the set's digest is the hash of its ids in ascending order.
+// Numbers are little endian.
 #include "swarm/admissions.h"
 
 #include <algorithm>
@@ -19,6 +21,7 @@ namespace {
 constexpr uint8_t membership_tag = 1;
 constexpr uint8_t revocation_tag = 2;
 constexpr uint8_t proof_tag = 3;
+constexpr uint8_t accusation_tag = 4;
 constexpr uint8_t revocation_version = 1;
 constexpr std::string_view revoke_domain = "starling-revoke-v1";
 constexpr size_t serial_size = 16;
@@ -39,6 +42,12 @@ Bytes tagged(uint8_t tag, const Bytes& content) {
 
 Admissions::ItemId proof_id(const PublicKey& origin) {
   return id_of(tagged(proof_tag, Bytes(origin.begin(), origin.end())));
+}
+
+Admissions::ItemId accusation_id(const Accusation& accusation) {
+  Bytes both(accusation.accuser.begin(), accusation.accuser.end());
+  both.insert(both.end(), accusation.accused.bytes.begin(), accusation.accused.bytes.end());
+  return id_of(tagged(accusation_tag, both));
 }
 
 Bytes revocation_message(const Revocation& revocation, const PublicKey& signer) {
@@ -137,6 +146,10 @@ Result<Done, AdmissionError> check(const Revocation& revocation, const SwarmId& 
 }
 
 Bytes admission_item(const Equivocation& proof) { return tagged(proof_tag, encode(proof)); }
+
+Bytes admission_item(const Accusation& accusation) {
+  return tagged(accusation_tag, encode(accusation));
+}
 
 // ---- The set
 
@@ -267,6 +280,75 @@ Admissions::Taken Admissions::add(const Equivocation& proof) {
   return Taken::added;
 }
 
+Admissions::Taken Admissions::add(const Accusation& accusation) {
+  const ItemId id = accusation_id(accusation);
+  if (items_.contains(id)) return Taken::known;
+  const PeerId accuser = peer_id_of(accusation.accuser);
+  if (memberships(accuser).empty() || memberships(accusation.accused).empty())
+    return Taken::crowded;
+  const auto own = by_accuser_.find(accuser);
+  const bool is_full = own != by_accuser_.end() && own->second.size() >= accusations_per_member;
+  if (is_full && *own->second.rbegin() < id) return Taken::crowded;
+  if (!check(accusation, swarm_)) return Taken::forged;
+  if (is_full) forget_accusation(*own->second.rbegin());
+  by_accuser_[accuser].insert(id);
+  by_accused_[accusation.accused].insert(id);
+  items_.emplace(id, Item{admission_item(accusation), accusation});
+  return Taken::added;
+}
+
+void Admissions::forget_accusation(ItemId id) {
+  const Accusation& gone = std::get<Accusation>(items_.at(id).content);
+  by_accuser_.at(peer_id_of(gone.accuser)).erase(id);
+  by_accused_.at(gone.accused).erase(id);
+  items_.erase(id);
+}
+
+// By it and against it.
+void Admissions::forget_accusations(const PeerId& peer) {
+  for (auto* index : {&by_accuser_, &by_accused_}) {
+    const std::set<ItemId> named = (*index)[peer];
+    for (const ItemId& id : named) forget_accusation(id);
+    index->erase(peer);
+  }
+}
+
+std::vector<Accusation> Admissions::accusations(const PeerId& accused) const {
+  std::map<PeerId, Accusation> found;
+  const auto named = by_accused_.find(accused);
+  if (named == by_accused_.end()) return {};
+  for (const ItemId& id : named->second) {
+    const Accusation& accusation = std::get<Accusation>(items_.at(id).content);
+    const PeerId accuser = peer_id_of(accusation.accuser);
+    if (!outcasts_.contains(accuser)) found.emplace(accuser, accusation);
+  }
+  std::vector<Accusation> ordered;
+  for (const auto& [accuser, accusation] : found) ordered.push_back(accusation);
+  return ordered;
+}
+
+std::vector<PeerId> Admissions::accused() const {
+  std::vector<PeerId> peers;
+  for (const auto& [peer, named] : by_accused_) {
+    if (!named.empty()) peers.push_back(peer);
+  }
+  return peers;
+}
+
+// The member of the root's through whom it came.
+PeerId Admissions::voice_of(const PeerId& peer) const {
+  const Membership& membership = membership_at(*by_identity_.at(peer).begin());
+  return membership.issuers.empty() ? peer : peer_id_of(membership.issuers.front().identity);
+}
+
+size_t Admissions::voices_against(const PeerId& accused) const {
+  std::set<PeerId> voices;
+  for (const Accusation& accusation : accusations(accused))
+    voices.insert(voice_of(peer_id_of(accusation.accuser)));
+  if (!voices.empty()) voices.erase(voice_of(accused));
+  return voices.size();
+}
+
 // And with the last one of an identity what proves it guilty: strangers must not fill the set.
 void Admissions::forget_membership(const ItemId& id) {
   const PublicKey identity = membership_at(id).identity;
@@ -274,8 +356,9 @@ void Admissions::forget_membership(const ItemId& id) {
   std::set<ItemId>& held = by_identity_.at(peer);
   held.erase(id);
   items_.erase(id);
-  if (!held.empty() || equivocators_.erase(peer) == 0) return;
-  items_.erase(proof_id(identity));
+  if (!held.empty()) return;
+  forget_accusations(peer);
+  if (equivocators_.erase(peer) > 0) items_.erase(proof_id(identity));
 }
 
 Admissions::Taken Admissions::add(ByteView item) {
@@ -289,10 +372,12 @@ Admissions::Taken Admissions::add(ByteView item) {
     const auto proof = decode_equivocation(item.subspan(1));
     return proof ? add(*proof) : Taken::forged;
   }
-  const auto revocation =
-      item[0] == revocation_tag
-          ? decode_revocation(item.subspan(1))
-          : Result<Revocation, AdmissionError>(Unexpected{AdmissionError::malformed});
+  if (item[0] == accusation_tag) {
+    const auto accusation = decode_accusation(item.subspan(1));
+    return accusation ? add(*accusation) : Taken::forged;
+  }
+  if (item[0] != revocation_tag) return item[0] == 0 ? Taken::forged : Taken::crowded;
+  const auto revocation = decode_revocation(item.subspan(1));
   return revocation ? add(*revocation) : Taken::forged;
 }
 

@@ -10,6 +10,8 @@
 //   - Who has signed two deltas with one number is revoked by the proof of it, without anybody's
 //   word.
 //     One proof is kept for an identity, whichever came first, as long as a membership of it is.
+//   - An accusation changes nobody's standing. One is kept for accuser and accused, as long as both
+//     are known; of one accuser those with the lowest ids, `accusations_per_member` of them.
 // Thread: a value; queries are const.
 #include <map>
 #include <optional>
@@ -17,6 +19,7 @@
 #include <variant>
 #include <vector>
 
+#include "swarm/accusation.h"
 #include "swarm/admission.h"
 #include "swarm/equivocation.h"
 
@@ -26,6 +29,7 @@ inline constexpr size_t contenders_max = 8;         // bindings kept for one pla
 inline constexpr size_t bindings_max = 8192;        // and in all
 inline constexpr size_t revocations_max = 4096;     // in all
 inline constexpr size_t revocations_per_place = 4;  // of an issuer, for each place of its quota
+inline constexpr size_t accusations_per_member = 8;
 inline constexpr size_t revocation_size_max = 120 + membership_size_max;
 inline constexpr size_t admission_item_size_max = 1 + revocation_size_max;
 
@@ -50,23 +54,26 @@ Result<Done, AdmissionError> check(const Revocation& revocation, const SwarmId& 
 
 // As an item of the set, for AdmissionNews.
 Bytes admission_item(const Equivocation& proof);
+Bytes admission_item(const Accusation& accusation);
 
 class Admissions {
  public:
   using ItemId = std::array<uint8_t, 16>;
   struct Item {
     Bytes bytes;  // as encoded, with its tag before it
-    std::variant<Membership, Revocation, Equivocation> content;
+    std::variant<Membership, Revocation, Equivocation, Accusation> content;
   };
   explicit Admissions(const SwarmId& swarm) : swarm_(swarm) { settle(); }
 
-  // crowded: authentic, but there is no room for it, or those that came before it rank lower.
+  // crowded: authentic, but there is no room for it, or those that came before it rank lower; or
+  // of a kind that only a later version knows.
   enum class Taken : uint8_t { known, added, crowded, forged };
   // With those of its issuers. Checks every signature that it has not seen before.
   Taken add(const Membership& membership);
   Taken add(const Revocation& revocation);
-  Taken add(const Equivocation& proof);  // crowded: nobody knows a membership of its origin yet
-  Taken add(ByteView item);              // as from a peer or the disk
+  Taken add(const Equivocation& proof);     // crowded: nobody knows a membership of its origin yet
+  Taken add(const Accusation& accusation);  // crowded: one of the two is not known yet
+  Taken add(ByteView item);                 // as from a peer or the disk
   // To be called after additions, before questions.
   void settle();
 
@@ -79,6 +86,12 @@ class Admissions {
   // Of them those that are revoked, so that nothing they taught may stay; of the others another
   // only has their place, as far as is known yet.
   const std::set<PeerId>& expelled() const { return expelled_; }
+  // Who accuses it, in good standing themselves; in order of id.
+  std::vector<Accusation> accusations(const PeerId& accused) const;
+  std::vector<PeerId> accused() const;
+  // How many of them are independent: whom one member of the root's admitted, at any depth, speak
+  // with its voice, so that nobody can invite witnesses; and nobody with that of the accused.
+  size_t voices_against(const PeerId& accused) const;
   bool is_equivocator(const PeerId& peer) const { return equivocators_.contains(peer); }
   // Places that more than one identity claims: the one that stays first. None: all are revoked.
   struct Dispute {
@@ -120,6 +133,9 @@ class Admissions {
   bool has_room(const Revocation& revocation, const ItemId& id) const;
   void make_room(const Revocation& revocation);
   void drop_highest(const PeerId& signer);
+  void forget_accusation(ItemId id);
+  void forget_accusations(const PeerId& peer);
+  PeerId voice_of(const PeerId& peer) const;
 
   SwarmId swarm_;
   std::map<ItemId, Item> items_;
@@ -129,6 +145,7 @@ class Admissions {
   std::map<PeerId, std::set<ItemId>> by_signer_;  // revocations
   std::map<PeerId, std::set<ItemId>> by_identity_;
   std::set<PeerId> equivocators_;
+  std::map<PeerId, std::set<ItemId>> by_accuser_, by_accused_;
   std::set<PeerId> outcasts_, expelled_;
   Digest digest_{};
 };

@@ -105,6 +105,9 @@ struct Ban {  // the owner shuts a member out here, now: no link, no delta of it
 struct Revoke {  // signed here, by whoever holds the right to; told to the whole swarm
   Revocation revocation;
 };
+struct Accuse {  // signed here; told to the whole swarm
+  Accusation accusation;
+};
 // From a bundle that the owner gave (bundle.h): looked at as if it had come over a link, but nobody
 // is to blame for it, and it is no sign that anybody lives.
 struct ImportedMessage {
@@ -121,7 +124,8 @@ struct Wake {};  // next_deadline() has come
 using Input = std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta,
                            ReceivedRefused, Publish, Recovered, Forgotten, BaseReached,
                            SnapshotAvailable, SnapshotInstalled, ChunkSaved, Progress, AddAddress,
-                           Ban, Leave, Wake, Revoke, ImportedMessage, ImportedDelta, Heard>;
+                           Ban, Leave, Wake, Revoke, ImportedMessage, ImportedDelta, Heard,
+                           Accuse>;
 
 // ---- Output
 // ------------------------------------------------------------------------------------------------
@@ -197,12 +201,13 @@ struct Notice {
     delta_refused,
     equivocation,
     diverged,
-    revoked,         // shut out of the swarm: revoked, or another has its place
-    invite_disputed  // another claims the same place
+    revoked,          // shut out of the swarm: revoked, or another has its place
+    invite_disputed,  // another claims the same place
+    accused           // a member says that it spoils what that one knows
   };
   Kind kind = Kind::peer_joined;
   PeerId peer;         // the member, or the origin of the delta
-  std::string reason;  // peer_lost, delta_refused, diverged, and the last two
+  std::string reason;  // peer_lost, delta_refused, diverged, and the last three
   std::optional<DeltaKey> key;
   double norm = 0;
 };

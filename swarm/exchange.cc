@@ -1,6 +1,7 @@
 #include "swarm/exchange.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <utility>
 
@@ -8,8 +9,19 @@ namespace starling::swarm {
 
 namespace {
 
+constexpr size_t recent_deltas = horizon_intervals;
+
 bool is_set(const std::vector<uint8_t>& flags, model::RegionId id) {
   return !flags.empty() && flags[id] != 0;
+}
+
+// Fixed point adds modulo 2^32, as the base does.
+int32_t fixed_sum(int32_t a, int32_t b) {
+  return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
+}
+
+int32_t fixed_difference(int32_t a, int32_t b) {
+  return static_cast<int32_t>(static_cast<uint32_t>(a) - static_cast<uint32_t>(b));
 }
 
 }  // namespace
@@ -24,6 +36,14 @@ Exchange::Exchange(const model::RegionTable& table, std::span<const float> genes
   assert(is_private_.empty() || is_private_.size() == table.size());
 }
 
+template <typename F>
+void Exchange::for_shared(F f) const {
+  for (const model::Region& region : *table_) {
+    if (is_set(is_private_, region.id)) continue;
+    for (size_t i = region.offset; i < region.offset + region.count; ++i) f(i);
+  }
+}
+
 std::optional<Publish> Exchange::publish(std::span<float> x,
                                          std::span<const uint64_t> region_tokens,
                                          const SwarmView& view, const PublishOptions& options,
@@ -31,11 +51,7 @@ std::optional<Publish> Exchange::publish(std::span<float> x,
                                          int64_t now_s) {
   assert(x.size() == error_.size());
   // The error memory becomes d in place, and compress() leaves the new error memory behind.
-  for (const model::Region& region : *table_) {
-    if (is_set(is_private_, region.id)) continue;
-    for (size_t i = region.offset; i < region.offset + region.count; ++i)
-      error_[i] += x[i] - base_.value(i);
-  }
+  for_shared([&](size_t i) { error_[i] += x[i] - target(i); });
   const double origins = std::max(1u, view.active_origins);
   const PeerId self = peer_id_of(signer.public_key());
   Compressed delta =
@@ -53,10 +69,7 @@ std::optional<Publish> Exchange::publish(std::span<float> x,
     if (divisor != Judgement::apart) base_.apply(delta.payload, {}, divisor);
   }
   // The unsent part lives in e alone from here on; keeping it in x too would count it twice.
-  for (const model::Region& region : *table_) {
-    if (is_set(is_private_, region.id)) continue;
-    for (size_t i = region.offset; i < region.offset + region.count; ++i) x[i] = base_.value(i);
-  }
+  for_shared([&](size_t i) { x[i] = target(i); });
   if (!is_worth_sending) return std::nullopt;
 
   auto frame = std::make_shared<const Bytes>(seal(header, delta.payload, signer));
@@ -77,13 +90,21 @@ bool Exchange::accept(const DeltaKey& key, const DeltaSummary& summary, ByteView
   const uint32_t divisor = judgement_.add(key, summary, payload);
   const bool is_held = divisor == Judgement::apart;
   if (is_held && judgement_.is_oversized(summary.interval, summary.norm)) oversized_.push_back(key);
-  apply(payload, Judgement::apart, divisor, x);
+  apply(key, payload, Judgement::apart, divisor, x);
   if (!judgement_.is_expelled(key.stream.origin)) remember(key, summary, now_s);
   return true;
 }
 
 // From counting as one of `before` copies to one of `after`; private regions of x stay.
-void Exchange::apply(ByteView payload, uint32_t before, uint32_t after, std::span<float> x) {
+void Exchange::apply(const DeltaKey& key, ByteView payload, uint32_t before, uint32_t after,
+                     std::span<float> x) {
+  if (is_withheld(key)) {
+    for (Base* sum : {&base_, &*withheld_}) {
+      if (before != Judgement::apart) sum->withdraw(payload, {}, before);
+      if (after != Judgement::apart) sum->apply(payload, {}, after);
+    }
+    return;
+  }
   std::vector<std::pair<const model::Region*, std::vector<float>>> kept;
   for (const model::Region& region : *table_) {
     if (!is_set(is_private_, region.id)) continue;
@@ -107,7 +128,7 @@ Judged Exchange::judge(const PayloadSource& payloads, std::span<float> x) {
       ++unreadable_;
       continue;
     }
-    apply(*payload, change.before, change.after, x);
+    apply(change.key, *payload, change.before, change.after, x);
     ++moved[change.key.stream.origin];
     ++judged.deltas;
     if (change.is_oversized) oversized_.push_back(change.key);
@@ -125,13 +146,16 @@ Exchange::Expelled Exchange::expel(const PeerId& origin, const PayloadSource& pa
                                    std::span<float> x) {
   Expelled expelled;
   if (judgement_.is_expelled(origin)) return expelled;
+  // What was suspended of it is a part of what goes now. Of others too: whoever still spoils x is
+  // found again.
+  if (is_suspended(origin)) release_suspended(x);
   const std::map<DeltaKey, uint32_t> counted = judgement_.expel(origin);
   const auto withdraw = [&](const DeltaKey& key) {
     const auto found = counted.find(key);
     const uint32_t divisor = found == counted.end() ? 1 : found->second;
     if (divisor == Judgement::apart || divisor == Judgement::absent) return;
     const std::optional<Bytes> payload = payloads(key);
-    if (payload) apply(*payload, divisor, Judgement::apart, x);
+    if (payload) apply(key, *payload, divisor, Judgement::apart, x);
     ++(payload ? expelled.withdrawn : expelled.kept);
   };
   for (const auto& [stream, seen] : applied_.streams()) {
@@ -144,6 +168,89 @@ Exchange::Expelled Exchange::expel(const PeerId& origin, const PayloadSource& pa
   if (expelled.kept == 0)
     std::erase_if(influence_, [&](const auto& item) { return item.first.second == origin; });
   return expelled;
+}
+
+Exchange::Recent Exchange::recent_of(const PeerId& origin, const PayloadSource& payloads) const {
+  const std::map<DeltaKey, uint32_t> counted = judgement_.counted(origin);
+  Base sum(*table_, std::vector<int32_t>(error_.size(), 0));
+  Recent recent;
+  size_t left = recent_deltas;
+  // The newest boot first.
+  for (auto at = applied_.streams().rbegin(); at != applied_.streams().rend(); ++at) {
+    const auto& [stream, seen] = *at;
+    if (stream.origin != origin) continue;
+    const uint64_t last =
+        seen.bitmap == 0 ? seen.contiguous
+                         : seen.contiguous + 1 + static_cast<uint64_t>(std::bit_width(seen.bitmap));
+    uint64_t seq = last;
+    for (; seq > 0 && left > 0; --seq, --left) {
+      const DeltaKey key{stream, seq};
+      if (!applied_.contains(key)) continue;
+      const auto found = counted.find(key);
+      const uint32_t divisor = found == counted.end() ? 1 : found->second;
+      if (divisor == Judgement::absent) break;
+      if (divisor == Judgement::apart) continue;
+      const std::optional<Bytes> payload = payloads(key);
+      if (!payload) break;
+      sum.apply(*payload, {}, divisor);
+      recent.sum.resize(error_.size());
+    }
+    recent.since[stream] = seq + 1;
+  }
+  if (!recent.sum.empty()) for_shared([&](size_t i) { recent.sum[i] = sum.values()[i]; });
+  return recent;
+}
+
+bool Exchange::is_suspended(const PeerId& origin) const {
+  const auto found = suspended_since_.lower_bound(Stream{origin, 0});
+  return found != suspended_since_.end() && found->first.origin == origin;
+}
+
+// Of a boot that began later: everything.
+bool Exchange::is_withheld(const DeltaKey& key) const {
+  const auto found = suspended_since_.find(key.stream);
+  if (found != suspended_since_.end()) return key.seq >= found->second;
+  return is_suspended(key.stream.origin);
+}
+
+std::set<PeerId> Exchange::suspended() const {
+  std::set<PeerId> origins;
+  for (const auto& [stream, since] : suspended_since_) origins.insert(stream.origin);
+  return origins;
+}
+
+void Exchange::suspend(const PeerId& origin, const Recent& recent, std::span<float> x) {
+  assert(recent.sum.size() == error_.size() && x.size() == error_.size());
+  if (is_suspended(origin)) return;
+  suspended_since_.insert(recent.since.begin(), recent.since.end());
+  std::vector<int32_t> values = recent.sum;
+  for (size_t i = 0; withheld_ && i < values.size(); ++i)
+    values[i] = fixed_sum(values[i], withheld_->values()[i]);
+  withheld_.emplace(*table_, std::move(values));
+  for_shared([&](size_t i) { x[i] -= static_cast<float>(recent.sum[i]) * 0x1.0p-24f; });
+}
+
+std::vector<float> Exchange::with_suspended(std::span<const float> x) const {
+  std::vector<float> weights(x.begin(), x.end());
+  if (withheld_) for_shared([&](size_t i) { weights[i] += withheld_->value(i); });
+  return weights;
+}
+
+void Exchange::release_suspended(std::span<float> x) {
+  const std::vector<float> weights = with_suspended(x);
+  std::copy(weights.begin(), weights.end(), x.begin());
+  suspended_since_.clear();
+  withheld_.reset();
+}
+
+std::span<const int32_t> Exchange::withheld() const {
+  return withheld_ ? withheld_->values() : std::span<const int32_t>{};
+}
+
+float Exchange::target(size_t index) const {
+  if (!withheld_) return base_.value(index);
+  return static_cast<float>(fixed_difference(base_.values()[index], withheld_->values()[index])) *
+         0x1.0p-24f;
 }
 
 std::optional<Exchange::Settled> Exchange::settled(const PayloadSource& payloads) const {
@@ -191,20 +298,19 @@ void Exchange::remember(const DeltaKey& key, const DeltaSummary& summary, int64_
 void Exchange::replace_base(std::vector<int32_t> values, const VersionVector& applied,
                             Judgement judgement, std::span<float> x) {
   Base next(*table_, std::move(values));
-  for (size_t i = 0; i < x.size(); ++i) x[i] = next.value(i) + (x[i] - base_.value(i));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = next.value(i) + (x[i] - target(i));
   base_ = std::move(next);
+  suspended_since_.clear();
+  withheld_.reset();
   applied_ = applied;
   judgement_ = std::move(judgement);
 }
 
 void Exchange::forget_unsent(std::span<float> x) {
-  for (const model::Region& region : *table_) {
-    if (is_set(is_private_, region.id)) continue;
-    for (size_t i = region.offset; i < region.offset + region.count; ++i) {
-      error_[i] = 0;
-      x[i] = base_.value(i);
-    }
-  }
+  for_shared([&](size_t i) {
+    error_[i] = 0;
+    x[i] = target(i);
+  });
 }
 
 void Exchange::adopt_unsent(std::span<float> x) {
@@ -221,6 +327,14 @@ void Exchange::restore(std::vector<int32_t> values, std::vector<float> error,
   error_ = std::move(error);
   applied_ = applied;
   judgement_ = std::move(judgement);
+  suspended_since_.clear();
+  withheld_.reset();
+}
+
+void Exchange::restore_suspended(std::map<Stream, uint64_t> since, std::vector<int32_t> withheld) {
+  assert(!since.empty() && withheld.size() == error_.size());
+  suspended_since_ = std::move(since);
+  withheld_.emplace(*table_, std::move(withheld));
 }
 
 void Exchange::restore_influence(

@@ -5,10 +5,14 @@
 //   publish: d = (x - b) + e over shared regions; v = what is sent of it; e = the rest; b += v; x =
 //   b accept:  b += v; x += v
 // What the base holds of each delta follows the judgement (judgement.h): in full, in part, or not.
+// A node may doubt an origin that the swarm believes: then b, and so its hash, stays what the log
+// says, and x follows b without what was suspended of that origin (`target`). Local, reversible,
+// and no part of what is published.
 // Private regions take no part: d leaves them out, and what others send for them changes b but not
 // x. See README.md, "A delta".
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -73,6 +77,23 @@ class Exchange {
   Expelled expel(const PeerId& origin, const PayloadSource& payloads, std::span<float> x);
   uint64_t unreadable() const { return unreadable_; }
 
+  // What b holds of an origin's last 48 deltas, whatever intervals they state: in shared regions,
+  // fixed point. Empty: nothing, or none of it could be read.
+  struct Recent {
+    std::vector<int32_t> sum;
+    std::map<Stream, uint64_t> since;  // the first number of each stream that is in the sum
+  };
+  Recent recent_of(const PeerId& origin, const PayloadSource& payloads) const;
+  // Takes that out of x, and leaves out what comes of the origin from now on.
+  void suspend(const PeerId& origin, const Recent& recent, std::span<float> x);
+  std::vector<float> with_suspended(std::span<const float> x) const;  // x as if nobody were
+  void release_suspended(std::span<float> x);
+  std::set<PeerId> suspended() const;
+  const std::map<Stream, uint64_t>& suspended_since() const { return suspended_since_; }
+  std::span<const int32_t> withheld() const;  // empty: nobody is suspended
+  // What own progress is measured from: b without what is suspended.
+  float target(size_t index) const;
+
   // The base without the deltas that are still open, for a newcomer, who pulls and judges those
   // itself. Nothing: one of them could not be read.
   struct Settled {
@@ -83,8 +104,8 @@ class Exchange {
   };
   std::optional<Settled> settled(const PayloadSource& payloads) const;
 
-  // Replaces b by a snapshot's and keeps the own unsent progress: x = b' + (x - b). Error memory
-  // stays.
+  // Replaces b by a snapshot's and keeps the own unsent progress: x = b' + (x - target). Error
+  // memory stays, suspensions end.
   void replace_base(std::vector<int32_t> values, const VersionVector& applied, Judgement judgement,
                     std::span<float> x);
   // Drops the error memory and the own progress since the last publication: x = b where shared.
@@ -95,6 +116,7 @@ class Exchange {
   // As saved in a checkpoint. Requires: sizes fit the table.
   void restore(std::vector<int32_t> values, std::vector<float> error, const VersionVector& applied,
                Judgement judgement);
+  void restore_suspended(std::map<Stream, uint64_t> since, std::vector<int32_t> withheld);
   void restore_influence(std::map<std::pair<model::RegionId, PeerId>, Influence> influence);
 
   const Base& base() const { return base_; }
@@ -106,7 +128,12 @@ class Exchange {
   }
 
  private:
-  void apply(ByteView payload, uint32_t before, uint32_t after, std::span<float> x);
+  bool is_suspended(const PeerId& origin) const;
+  bool is_withheld(const DeltaKey& key) const;
+  void apply(const DeltaKey& key, ByteView payload, uint32_t before, uint32_t after,
+             std::span<float> x);
+  template <typename F>
+  void for_shared(F f) const;
   void remember(const DeltaKey& key, const DeltaSummary& summary, int64_t now_s);
 
   const model::RegionTable* table_;
@@ -115,6 +142,8 @@ class Exchange {
   std::vector<float> error_;
   VersionVector applied_;
   Judgement judgement_;
+  std::map<Stream, uint64_t> suspended_since_;  // of every stream of who is suspended
+  std::optional<Base> withheld_;                // what b holds of them and x does not
   std::vector<DeltaKey> oversized_;
   uint64_t unreadable_ = 0;
   // At most regions x members entries.

@@ -237,22 +237,29 @@ void Judgement::settle(const DeltaKey& key, uint32_t divisor) {
 // Nothing of it may stay in what is still to be decided: a node that never got its last deltas must
 // come to the same decisions on the others.
 std::map<DeltaKey, uint32_t> Judgement::expel(const PeerId& origin) {
-  std::map<DeltaKey, uint32_t> counted;
-  if (!expelled_.insert(origin).second) return counted;
+  if (!expelled_.insert(origin).second) return {};
+  std::map<DeltaKey, uint32_t> before = counted(origin);
   std::erase_if(records_, [&](const auto& item) {
     const auto& [interval, key] = item.first;
     if (key.stream.origin != origin) return false;
-    if (item.second.divisor != 1) counted[key] = item.second.divisor;
     make_stale(interval);
     return true;
   });
-  std::erase_if(final_, [&](const auto& item) {
-    if (item.first.stream.origin != origin) return false;
-    counted.insert(item);
-    return true;
-  });
+  std::erase_if(final_, [&](const auto& item) { return item.first.stream.origin == origin; });
   newest_.erase(origin);
   settled_.erase(origin);
+  return before;
+}
+
+std::map<DeltaKey, uint32_t> Judgement::counted(const PeerId& origin) const {
+  std::map<DeltaKey, uint32_t> counted;
+  for (const auto& [place, record] : records_) {
+    if (place.second.stream.origin == origin && record.divisor != 1)
+      counted[place.second] = record.divisor;
+  }
+  for (const auto& [key, divisor] : final_) {
+    if (key.stream.origin == origin) counted.emplace(key, divisor);
+  }
   return counted;
 }
 

@@ -109,6 +109,8 @@ class Judgement {
   // Whether a delta of this norm is held for it, as far as the cuts say yet.
   bool is_oversized(uint64_t interval, double norm) const;
   uint64_t apart_count() const;
+  // An origin's deltas that do not count once in full, by what they count as.
+  std::map<DeltaKey, uint32_t> counted(const PeerId& origin) const;
   // As how many copies a delta counts; none: it is not known any more, or not yet here.
   std::optional<uint32_t> divisor_of(const DeltaKey& key) const;
   bool has_final() const { return floor_ > 0; }

@@ -256,6 +256,9 @@ std::vector<MemberView> State::members(Instant now) const {
     row.lost_reason = row.is_linked ? "" : member.lost_reason;
     row.base_hash = member.base_hash;
     row.base_count = member.base_count;
+    for (const Accusation& accusation : parts.admissions.accusations(peer))
+      row.accused_by.push_back(peer_id_of(accusation.accuser));
+    row.voices_against = parts.admissions.voices_against(peer);
     rows.push_back(row);
   }
   for (const PeerId& peer : parts.admissions.outcasts()) {

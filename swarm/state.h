@@ -35,6 +35,8 @@ struct MemberView {
   std::string lost_reason;         // why the link went, when it is down
   Digest base_hash{};
   uint64_t base_count = 0;
+  std::vector<PeerId> accused_by;
+  uint64_t voices_against = 0;  // of them that are independent (admissions.h)
 };
 
 struct Counters {

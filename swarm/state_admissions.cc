@@ -2,6 +2,7 @@
 // from it. New items go to all neighbours at once; what was lost or withheld comes with the next
 // comparison of digests, which any honest neighbour answers.
 #include <algorithm>
+#include <cstdio>
 
 #include "swarm/state_parts.h"
 
@@ -20,6 +21,10 @@ void State::Parts::added(Instant now, Admissions::Taken taken) {
 
 void State::Parts::on(Turn& turn, const Revoke& revoke) {
   added(turn.now, admissions.add(revoke.revocation));
+}
+
+void State::Parts::on(Turn& turn, const Accuse& accuse) {
+  added(turn.now, admissions.add(accuse.accusation));
 }
 
 void State::Parts::on(Turn& turn, const ImportedMessage& imported) {
@@ -89,6 +94,7 @@ void State::Parts::settle_admissions(Turn& turn, bool is_told) {
       if (!told_admissions.contains(id)) link.admissions_owed.insert(id);
     }
   }
+  if (is_told) tell_accusations(turn);
   told_admissions.clear();
   for (const auto& [id, item] : admissions.items()) told_admissions.insert(id);
   for (const PeerId& peer : admissions.outcasts()) {
@@ -101,6 +107,24 @@ void State::Parts::settle_admissions(Turn& turn, bool is_told) {
   }
   if (is_told) tell_disputes(turn);
   turn.outbox.push_back(AdmissionsChanged{std::make_shared<const Admissions>(admissions)});
+}
+
+// Of every one that is new.
+void State::Parts::tell_accusations(Turn& turn) {
+  for (const auto& [id, item] : admissions.items()) {
+    const auto* accusation = std::get_if<Accusation>(&item.content);
+    if (accusation == nullptr || told_admissions.contains(id)) continue;
+    const PeerId accuser = peer_id_of(accusation->accuser);
+    const Member* const member = roster.find(accuser);
+    const Harm harm = harm_of(*accusation);
+    char told[120];
+    std::snprintf(told, sizeof told, " says: %.2f bits per byte before, %.2f with it, %.2f without",
+                  harm.before, harm.with, harm.without);
+    const std::string who = accuser == self     ? options.self.name
+                            : member != nullptr ? member->record.name
+                                                : short_string(accuser);
+    turn.outbox.push_back(Notice{Notice::Kind::accused, accusation->accused, who + told, {}, 0});
+  }
 }
 
 // Of every place that has more claims than it had.

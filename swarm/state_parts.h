@@ -142,10 +142,12 @@ struct State::Parts {
 
   // state_admissions.cc
   void on(Turn& turn, const Revoke& revoke);
+  void on(Turn& turn, const Accuse& accuse);
   void on(Turn& turn, const ImportedMessage& imported);
   void take(Turn& turn, const PeerId& from, const AdmissionNews& news);
   void admitted(Instant now, const Membership& membership);
   void added(Instant now, Admissions::Taken taken);
+  void tell_accusations(Turn& turn);
   void settle_admissions(Turn& turn, bool is_told);  // of: to the owner
   void tell_disputes(Turn& turn);
   VersionVector without_expelled(const VersionVector& have) const;

@@ -1,6 +1,6 @@
 // First byte 0: a token's text. 1: a membership. 2, 3: the inside of a token of version 1, 2, to
 // which version, size, checksum and base58 are added here, because no mutation would ever guess a
-// checksum. 4: a revocation. 5: a proof of equivocation.
+// checksum. 4: a revocation. 5: a proof of equivocation. 6: an accusation.
 #include <algorithm>
 
 #include "swarm/admissions.h"
@@ -74,6 +74,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     const Bytes again = encode(proof.value());
     assert(std::equal(again.begin(), again.end(), input.begin(), input.end()));
     (void)check(proof.value(), SwarmId{});
+  }
+  if (bytes[0] == 6) {
+    const auto accusation = decode_accusation(input);
+    if (!accusation) return 0;
+    const Bytes again = encode(accusation.value());
+    assert(std::equal(again.begin(), again.end(), input.begin(), input.end()));
+    (void)check(accusation.value(), SwarmId{});
   }
   return 0;
 }

@@ -48,10 +48,10 @@ std::string text_of(const std::string& path) {
 std::shared_ptr<const Snapshot> trained_on(const std::string& text) {
   const Shape shape = *shape_of_preset("demo");
   Trainer trainer(shape, {.beta1 = 0.9f}, genesis(shape, 1));
-  for (size_t step = 0; step < 300; ++step)
+  for (size_t step = 0; step < 150; ++step)
     REQUIRE(trainer.step(example::text_batch(text, 1, 256, step * 997), 8e-3f).has_value());
   return std::make_shared<const Snapshot>(
-      Snapshot{shape, {trainer.parameters().begin(), trainer.parameters().end()}, 300});
+      Snapshot{shape, {trainer.parameters().begin(), trainer.parameters().end()}, 150});
 }
 
 double bits_per_byte(Session session, const std::string& text) {

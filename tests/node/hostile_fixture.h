@@ -59,11 +59,13 @@ inline void must(const std::vector<std::string>& arguments) {
 // The node under attack.
 class Victim {
  public:
-  Victim() : base_(DemoModel::get().regions, DemoModel::get().genesis), node_(folder_ / "victim") {
+  explicit Victim(std::vector<std::pair<std::string, std::string>> configuration = {})
+      : base_(DemoModel::get().regions, DemoModel::get().genesis), node_(folder_ / "victim") {
     must({"init", "--dir", node_.directory(), "--name", "victim", "--listen", "127.0.0.1:0"});
     // Guests say nothing but what the test is about: at 5 s they may be silent for 50.
-    testing::configure(node_.directory(),
-                       {{"model.preset", "demo"}, {"swarm.sync_interval_s", "5"}});
+    configuration.insert(configuration.end(),
+                         {{"model.preset", "demo"}, {"swarm.sync_interval_s", "5"}});
+    testing::configure(node_.directory(), configuration);
     node_.start();
     REQUIRE(node_.wait_until(hostile_patience_s,
                              [](const nlohmann::json& s) { return s["state"] == "idle"; }));
@@ -141,6 +143,16 @@ class Victim {
     CHECK(node_.wait_until(hostile_patience_s, [&](const nlohmann::json& status) {
       return status["swarm"]["base_hash"] == hex_of(base_.hash());
     }));
+  }
+  // Everybody is revoked whom it took anything from: the base is genesis again.
+  bool is_back_at_genesis(int timeout_s) const {
+    const swarm::Base genesis(DemoModel::get().regions, DemoModel::get().genesis);
+    return node_.wait_until(timeout_s, [&](const nlohmann::json& status) {
+      return status["swarm"]["base_hash"] == hex_of(genesis.hash());
+    });
+  }
+  bool wait_until(int timeout_s, const std::function<bool(const nlohmann::json&)>& is_so) const {
+    return node_.wait_until(timeout_s, is_so);
   }
   // As of the last check.
   uint64_t refused(const std::string& reason) const {

@@ -14,6 +14,7 @@
 #include "starling/v1/peer.grpc.pb.h"
 #include "swarm/wire.h"
 #include "tests/node/hostile_fixture.h"
+#include "tests/node/small_swarm.h"
 #include "tests/node/transport_certificate.h"
 
 namespace starling::node {
@@ -269,6 +270,41 @@ TEST_CASE("who signs two deltas with one number is shut out for good, and what i
   honest.send(hostile.delta(second, 2));
   victim.check_refused("revoked");
   honest.contribute(victim, 3);
+}
+
+TEST_CASE(
+    "who spoils what the node knows is left out, accused, and revoked where one word suffices") {
+  // It learns without saying so: what is in the base is the guest's.
+  Victim victim({{"swarm.steps_per_exchange", "1000000"},
+                 {"swarm.accusers_to_revoke", "1"},
+                 {"learn.rows", "4"},
+                 {"learn.length", "64"}});
+  const std::string& directory = victim.directory();
+  const std::string text = victim.folder().write("text.txt", testing::sentences(0, 900));
+  must({"learn", "--dir", directory, text});
+  must({"resume", "--dir", directory});
+  REQUIRE(victim.wait_until(60, [](const auto& s) { return s["model"]["step"] >= 200; }));
+  must({"pause", "--dir", directory});
+  must({"snapshot", "--dir", directory});  // what is saved is scored
+  const auto bits = [&] {
+    const auto result = testing::starling_cli({"eval", "--dir", directory, "--json", text});
+    return nlohmann::json::parse(result.out)["bits_per_byte"].get<double>();
+  };
+  const double before = bits();
+  CHECK(before < 3);
+
+  Guest hostile(victim, "hostile");
+  hostile.greet();
+  hostile.send(hostile.delta(DemoModel::get().delta(1, 4)));
+  CHECK(hostile.link().wait_ended());
+  CHECK(victim.is_back_at_genesis(hostile_patience_s));
+  CHECK(bits() == doctest::Approx(before).epsilon(0.01));
+  const std::string said =
+      testing::starling_cli({"watch", "--dir", directory, "--json", "--timeout", "2"}).out;
+  for (const char* part : {"\"delta_held\"", "the probe rose from", "\"accused\"", "\"revoked\""}) {
+    CAPTURE(std::string(part));
+    CHECK(said.find(part) != std::string::npos);
+  }
 }
 
 TEST_CASE("deltas in the name of others change nothing") {

@@ -172,3 +172,126 @@ TEST_CASE("a node that did not learn has nothing to publish") {
   Node node(table);
   CHECK(!node.publish(1));
 }
+
+namespace {
+
+// Three nodes that hear each other at once, and a log that gives payloads back.
+struct Circle {
+  explicit Circle(const model::RegionTable& table) {
+    for (int i = 0; i < 3; ++i) nodes.emplace_back(table);
+  }
+  void say(size_t speaker) {
+    nodes[speaker].train(rng);
+    const auto publication = nodes[speaker].publish(3);
+    REQUIRE(publication);
+    const auto opened = open(*publication->frame, {});
+    REQUIRE(opened);
+    payloads[{{id(speaker), 1}, opened->header.seq}] =
+        Bytes(opened->payload.begin(), opened->payload.end());
+    for (size_t i = 0; i < nodes.size(); ++i)
+      CHECK(nodes[i].accept(*publication) == (i != speaker));
+  }
+  PeerId id(size_t node) const { return peer_id_of(nodes[node].public_key); }
+  PayloadSource log() {
+    return [this](const DeltaKey& key) -> std::optional<Bytes> {
+      const auto found = payloads.find(key);
+      return found == payloads.end() ? std::nullopt : std::optional(found->second);
+    };
+  }
+  void suspend(size_t doubter, size_t doubted) {
+    Node& node = nodes[doubter];
+    const Exchange::Recent recent = node.exchange.recent_of(id(doubted), log());
+    REQUIRE(!recent.sum.empty());
+    node.exchange.suspend(id(doubted), recent, node.x);
+  }
+
+  Rng rng{11};
+  std::vector<Node> nodes;
+  std::map<DeltaKey, Bytes> payloads;
+};
+
+// How far x is from b: progress that is not published yet, or what is suspended.
+double distance(const Node& node) {
+  double largest = 0;
+  for (size_t i = 0; i < node.x.size(); ++i)
+    largest = std::max(largest, std::abs(static_cast<double>(node.x[i]) -
+                                         static_cast<double>(node.exchange.base().value(i))));
+  return largest;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "who is suspended is missing from the weights alone: bases stay equal and nothing is sent of "
+    "it") {
+  const model::RegionTable table = small_table();
+  Circle circle(table);
+  for (const size_t speaker : {0u, 1u, 2u, 1u}) circle.say(speaker);
+  Node& doubter = circle.nodes[0];
+  doubter.exchange.forget_unsent(doubter.x);
+  circle.suspend(0, 1);
+  CHECK(doubter.exchange.suspended() == std::set{circle.id(1)});
+  CHECK(distance(doubter) > 0.001);
+
+  // What comes of it later is left out too; what comes of the other is not.
+  const std::vector<float> before = doubter.x;
+  circle.say(1);
+  CHECK(doubter.x == before);
+  circle.say(2);
+  CHECK(doubter.x != before);
+  CHECK(doubter.exchange.base().hash() == circle.nodes[2].exchange.base().hash());
+
+  // Without progress of its own it has nothing to say: suspending is not a delta.
+  doubter.exchange.forget_unsent(doubter.x);
+  CHECK_FALSE(doubter.publish(3));
+  circle.say(0);
+  CHECK(doubter.exchange.base().hash() == circle.nodes[2].exchange.base().hash());
+
+  doubter.exchange.forget_unsent(doubter.x);
+  doubter.exchange.release_suspended(doubter.x);
+  CHECK(doubter.exchange.suspended().empty());
+  CHECK(distance(doubter) < 1e-6);
+}
+
+TEST_CASE("revocation of one who is suspended takes all of it out, once") {
+  const model::RegionTable table = small_table();
+  Circle circle(table);
+  for (const size_t speaker : {0u, 1u, 2u}) circle.say(speaker);
+  for (Node& node : circle.nodes) node.exchange.forget_unsent(node.x);
+  circle.suspend(0, 1);
+  circle.say(1);
+  for (Node& node : circle.nodes) node.exchange.forget_unsent(node.x);
+  const auto first = circle.nodes[0].exchange.expel(circle.id(1), circle.log(), circle.nodes[0].x);
+  const auto other = circle.nodes[2].exchange.expel(circle.id(1), circle.log(), circle.nodes[2].x);
+  CHECK(first.withdrawn == 2);
+  CHECK(other.withdrawn == 2);
+  CHECK(circle.nodes[0].exchange.suspended().empty());
+  CHECK(circle.nodes[0].exchange.base().hash() == circle.nodes[2].exchange.base().hash());
+  CHECK(distance(circle.nodes[0]) < 1e-6);
+  CHECK(distance(circle.nodes[2]) < 1e-6);
+}
+
+TEST_CASE("a suspension survives a restart, and ends with a snapshot in place of the base") {
+  const model::RegionTable table = small_table();
+  Circle circle(table);
+  for (const size_t speaker : {0u, 1u, 2u}) circle.say(speaker);
+  Node& doubter = circle.nodes[0];
+  doubter.exchange.forget_unsent(doubter.x);
+  circle.suspend(0, 1);
+  const Exchange& saved = doubter.exchange;
+
+  Exchange restarted(table, std::vector<float>(doubter.x.size(), 0.0f), {});
+  const auto values = saved.base().values();
+  restarted.restore({values.begin(), values.end()}, {saved.error().begin(), saved.error().end()},
+                    saved.applied(), saved.judgement());
+  restarted.restore_suspended(saved.suspended_since(),
+                              {saved.withheld().begin(), saved.withheld().end()});
+  for (size_t i = 0; i < doubter.x.size(); ++i) CHECK(restarted.target(i) == saved.target(i));
+
+  std::vector<float> x = doubter.x;
+  restarted.replace_base({values.begin(), values.end()}, saved.applied(), saved.judgement(), x);
+  CHECK(restarted.suspended().empty());
+  for (size_t i = 0; i < x.size(); ++i)
+    CHECK(static_cast<double>(x[i]) ==
+          doctest::Approx(static_cast<double>(restarted.base().value(i))).epsilon(1e-5));
+}
