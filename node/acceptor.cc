@@ -193,7 +193,7 @@ void Acceptor::accept_failed(int error) {
   const int fd = ::accept4(listen_fd_, reinterpret_cast<sockaddr*>(&address.storage), &address.size,
                            SOCK_CLOEXEC);
   // Another thread may have been quicker to take the free descriptor.
-  on_refused_(fd >= 0 ? to_string(address) : "unknown", "out_of_descriptors");
+  on_refused_({fd >= 0 ? to_string(address) : "unknown", "out_of_descriptors", std::nullopt});
   if (fd >= 0) ::close(fd);
   spare_fd_ = open_spare();
 }
@@ -279,7 +279,8 @@ void Acceptor::hand_over(Connection& connection) {
 }
 
 void Acceptor::refuse(Connection& connection, const std::string& reason) {
-  on_refused_(connection.address, reason);  // first: who sees the end finds it counted
+  on_refused_(
+      {connection.address, reason, std::nullopt});  // first: who sees the end finds it counted
   ::close(connection.fd);
   connection.fd = -1;
 }
@@ -308,7 +309,7 @@ void Acceptor::sweep() {
   });
   while (std::optional<AcceptorMail::Letter> letter = mail_->take()) {
     if (auto* verdict = std::get_if<AcceptorMail::Verdict>(&*letter)) {
-      verdicts_.push_back(std::move(verdict->reason));
+      verdicts_.push_back(std::move(*verdict));
       continue;
     }
     const std::string& address = std::get<AcceptorMail::Linked>(*letter).address;
@@ -318,29 +319,30 @@ void Acceptor::sweep() {
           connection.stage = Stage::linked;
       }
     }
-    const auto passed = std::find(verdicts_.begin(), verdicts_.end(), "");
+    const auto passed = std::find_if(verdicts_.begin(), verdicts_.end(),
+                                     [](const auto& verdict) { return verdict.reason.empty(); });
     if (passed != verdicts_.end()) verdicts_.erase(passed);
   }
   for (const Connection& connection : gone) {
     if (connection.stage == Stage::linked) continue;
-    std::string reason = "handshake_failed";
+    AcceptorMail::Verdict found{.reason = "handshake_failed", .id = std::nullopt};
     if (!verdicts_.empty()) {
       // A refusal first: a verdict that passed may belong to a connection that is still open.
       auto match = std::find_if(verdicts_.begin(), verdicts_.end(),
-                                [](const auto& verdict) { return !verdict.empty(); });
+                                [](const auto& verdict) { return !verdict.reason.empty(); });
       if (match == verdicts_.end()) match = verdicts_.begin();
-      reason = std::move(*match);
+      found = std::move(*match);
       verdicts_.erase(match);
     }
-    if (!reason.empty())
-      on_refused_(connection.address, reason);  // empty: it passed and then thought better of it
+    if (!found.reason.empty())  // empty: it passed and then thought better of it
+      on_refused_({connection.address, found.reason, found.id});
   }
   const bool is_waiting = std::any_of(
       connections_.begin(), connections_.end(),
       [](const Connection& connection) { return connection.stage == Stage::handed_over; });
   if (is_waiting) return;
-  for (const std::string& reason : verdicts_) {
-    if (!reason.empty()) on_refused_("unknown", reason);
+  for (const AcceptorMail::Verdict& verdict : verdicts_) {
+    if (!verdict.reason.empty()) on_refused_({"unknown", verdict.reason, verdict.id});
   }
   verdicts_.clear();
 }

@@ -17,6 +17,7 @@
 #include "node/client_hello.h"
 #include "node/endpoint.h"
 #include "node/queue.h"
+#include "node/refused.h"
 #include "node/socket_gauge.h"
 #include "node/token_buckets.h"
 
@@ -36,8 +37,9 @@ struct AcceptorLimits {
 // outlive it.
 class AcceptorMail {
  public:
-  struct Verdict {       // a certificate was looked at
-    std::string reason;  // empty: it passed
+  struct Verdict {                    // a certificate was looked at
+    std::string reason;               // empty: it passed
+    std::optional<swarm::PeerId> id;  // whose it is, where it was refused and proved that
   };
   struct Linked {  // a stream of a member runs over the connection from this address
     std::string address;
@@ -64,11 +66,11 @@ class AcceptorMail {
 class Acceptor {
  public:
   using HandOver = std::function<void(int fd)>;
-  // Every connection that came to nothing, with the name of the reason: not_tls, old_tls,
+  // Every connection that came to nothing; the reasons are: not_tls, old_tls,
   // handshake_timeout, too_many_connections, too_many_from_address, too_fast, out_of_descriptors,
   // displaced, handshake_failed, or the verifier's. The address of a verifier's reason is the best
   // guess when several handshakes run at once.
-  using OnRefused = std::function<void(const std::string& address, const std::string& reason)>;
+  using OnRefused = std::function<void(const Refused& refused)>;
 
   // Errors: a line that names the address, such as "address in use: 0.0.0.0:7411".
   static Result<std::unique_ptr<Acceptor>, std::string> bind(const std::string& listen,
@@ -118,8 +120,8 @@ class Acceptor {
   HandOver hand_over_;
   OnRefused on_refused_;
   std::vector<Connection> connections_;  // oldest first; stage hello and fd -1: to be erased
-  std::vector<std::string> verdicts_;    // not yet matched with a connection
-  TokenBuckets<std::string> buckets_;    // by limit_key
+  std::vector<AcceptorMail::Verdict> verdicts_;  // not yet matched with a connection
+  TokenBuckets<std::string> buckets_;            // by limit_key
   Clock::time_point listen_again_{};
   std::jthread thread_;
 };

@@ -207,6 +207,19 @@ Result<PeerProof, CertificateError> check_certificate(std::string_view pem,
                    .boot = swarm::blake2b(*der)};
 }
 
+std::optional<swarm::PeerId> certificate_identity(std::string_view pem) {
+  const Result<Certificate, CertificateError> certificate = parse(pem);
+  if (!certificate) return std::nullopt;
+  const Result<Claim, CertificateError> claim = read_extension(certificate.value().get());
+  if (!claim) return std::nullopt;
+  const auto membership = swarm::decode_membership(claim.value().membership);
+  const std::optional<swarm::Bytes> der = public_key_der(certificate.value().get());
+  const bool is_proven =
+      membership && der &&
+      swarm::verify(key_domain, *der, claim.value().signature, membership->identity);
+  return is_proven ? std::optional(swarm::peer_id_of(membership->identity)) : std::nullopt;
+}
+
 std::string_view certificate_error_name(CertificateError error) {
   switch (error) {
     case CertificateError::no_certificate:

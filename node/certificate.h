@@ -4,6 +4,7 @@
 // a handshake with it holds the key (TLS proves that), and whoever checks it knows the member
 // behind the key. Dates in it are never looked at: a device may have no clock at boot. Source: the
 // libp2p TLS handshake, which binds keys the same way.
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -33,6 +34,9 @@ enum class CertificateError : uint8_t {
   bad_membership,   // the extension does not follow its grammar
   bad_signature,    // the identity did not sign this certificate's key
 };
+// The identity that signed a refused certificate's key, whether or not it may enter; none: it
+// proves no identity. Thread: pure, any; one signature check.
+std::optional<swarm::PeerId> certificate_identity(std::string_view pem);
 std::string_view certificate_error_name(CertificateError error);
 std::string_view certificate_error_text(CertificateError error);  // for people
 

@@ -1,4 +1,4 @@
-// pause, resume, snapshot, rollback, leave, revoke, invite: the owner's commands.
+// pause, resume, snapshot, rollback, leave, pending, revoke, invite: the owner's commands.
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -119,6 +119,16 @@ Answer<std::string> member_named(LocalClient& client, const std::string& who) {
                                      " members; give the id: starling members --json"}};
 }
 
+// Why an applicant was refused, in words.
+std::string refusal_text(const std::string& reason) {
+  if (reason == "not_a_member") return "has no membership";
+  if (reason == "another_swarm") return "is of another swarm";
+  if (reason == "revoked") return "was revoked";
+  if (reason == "displaced_member") return "used another's invite";
+  if (reason == "banned") return "is shut out here";
+  return reason;
+}
+
 }  // namespace
 
 std::optional<int64_t> parse_duration_s(const std::string& text) {
@@ -150,6 +160,38 @@ ExitCode leave_verb(Cli& cli) {
 ExitCode snapshot_verb(Cli& cli) { return path_command(cli, &LocalClient::snapshot, "wrote "); }
 ExitCode rollback_verb(Cli& cli) {
   return path_command(cli, &LocalClient::rollback, "went back to ");
+}
+
+ExitCode pending_verb(Cli& cli) {
+  auto client = connect(cli);
+  if (!client) return fail(cli, client.error());
+  const auto pending = client->pending();
+  if (!pending) return fail(cli, pending.error());
+  if (cli.options.is_json) {
+    using Json = nlohmann::ordered_json;
+    Json rows = Json::array();
+    for (const auto& each : pending->pending()) {
+      rows.push_back({{"id", each.has_id() ? Json(each.id()) : Json()},
+                      {"address", each.address()},
+                      {"first_s", each.first_s()},
+                      {"last_s", each.last_s()},
+                      {"attempts", each.attempts()},
+                      {"reason", each.reason()}});
+    }
+    print_json(cli, {{"pending", rows}});
+    return ExitCode::ok;
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& each : pending->pending()) {
+    rows.push_back({each.has_id() ? each.id() : "-", each.address(), refusal_text(each.reason()),
+                    std::to_string(each.attempts()), time_text(each.first_s()),
+                    time_text(each.last_s())});
+  }
+  cli.console.out << render_table({"ID", "ADDRESS", "REASON", "ATTEMPTS", "FIRST", "LAST"}, rows);
+  say(cli, rows.empty() ? "nobody but members has tried to connect since the node started"
+                        : "to admit one: compare its id with what starling status says there, then "
+                          "starling invite here, and there: starling join --dir DIR TOKEN");
+  return ExitCode::ok;
 }
 
 ExitCode revoke_verb(Cli& cli, const RevokeArguments& arguments) {

@@ -72,6 +72,7 @@ struct RevokeArguments {
   std::string who;
   bool is_with_invited = false;
 };
+ExitCode pending_verb(Cli& cli);
 ExitCode revoke_verb(Cli& cli, const RevokeArguments& arguments);
 struct InviteArguments {
   std::string valid = "7d";

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "model/session.h"
+#include "node/applicants.h"
 #include "node/config.h"
 #include "swarm/state.h"
 
@@ -154,6 +155,7 @@ class Daemon {
   virtual ~Daemon() = default;
   virtual Status status() = 0;
   virtual std::vector<swarm::MemberView> members() = 0;
+  virtual std::vector<Applicant> pending() = 0;  // who may not enter, the last that came first
   virtual std::vector<RegionRow> regions() = 0;
   virtual std::vector<ProvenanceRow> provenance(const std::string& region) = 0;  // "": all
   // Events after `after_seq`, waiting up to timeout_ms for the first; at most 256.

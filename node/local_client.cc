@@ -134,6 +134,10 @@ Answer<v1::ListMembersResponse> LocalClient::members() {
   return unary<v1::ListMembersResponse>(*inspect_, &v1::InspectService::Stub::ListMembers,
                                         v1::ListMembersRequest(), quick_s);
 }
+Answer<v1::ListPendingResponse> LocalClient::pending() {
+  return unary<v1::ListPendingResponse>(*inspect_, &v1::InspectService::Stub::ListPending,
+                                        v1::ListPendingRequest(), quick_s);
+}
 Answer<v1::ListRegionsResponse> LocalClient::regions() {
   return unary<v1::ListRegionsResponse>(*inspect_, &v1::InspectService::Stub::ListRegions,
                                         v1::ListRegionsRequest(), quick_s);

@@ -25,6 +25,7 @@ class LocalClient {
 
   Answer<v1::GetStatusResponse> status();
   Answer<v1::ListMembersResponse> members();
+  Answer<v1::ListPendingResponse> pending();
   Answer<v1::ListRegionsResponse> regions();
   Answer<v1::GetProvenanceResponse> provenance(const std::string& region);
   // Until `on_event` returns false, the timeout passes (which is no error then) or the node stops.

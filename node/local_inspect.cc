@@ -83,6 +83,15 @@ void fill(const swarm::MemberView& view, v1::Member& out) {
   out.set_voices_against(view.voices_against);
 }
 
+void fill(const Applicant& applicant, v1::Applicant& out) {
+  if (!applicant.id.empty()) out.set_id(applicant.id);
+  out.set_address(applicant.address);
+  out.set_first_s(applicant.first_s);
+  out.set_last_s(applicant.last_s);
+  out.set_attempts(applicant.attempts);
+  out.set_reason(applicant.reason);
+}
+
 void fill(const RegionRow& row, v1::Region& out) {
   out.set_region(row.region);
   out.set_layer(row.layer);
@@ -202,6 +211,14 @@ grpc::ServerUnaryReactor* InspectCalls::ListMembers(Call* call, const v1::ListMe
                                                     v1::ListMembersResponse* response) {
   return answer(call, parts_, parts_.quick, [this, response] {
     for (const auto& view : parts_.daemon.members()) fill(view, *response->add_members());
+    return grpc::Status::OK;
+  });
+}
+
+grpc::ServerUnaryReactor* InspectCalls::ListPending(Call* call, const v1::ListPendingRequest*,
+                                                    v1::ListPendingResponse* response) {
+  return answer(call, parts_, parts_.quick, [this, response] {
+    for (const auto& applicant : parts_.daemon.pending()) fill(applicant, *response->add_pending());
     return grpc::Status::OK;
   });
 }

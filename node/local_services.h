@@ -27,6 +27,8 @@ class InspectCalls final : public v1::InspectService::CallbackService {
                                       v1::GetStatusResponse* response) override;
   grpc::ServerUnaryReactor* ListMembers(Call* call, const v1::ListMembersRequest* request,
                                         v1::ListMembersResponse* response) override;
+  grpc::ServerUnaryReactor* ListPending(Call* call, const v1::ListPendingRequest* request,
+                                        v1::ListPendingResponse* response) override;
   grpc::ServerUnaryReactor* ListRegions(Call* call, const v1::ListRegionsRequest* request,
                                         v1::ListRegionsResponse* response) override;
   grpc::ServerWriteReactor<v1::WatchEventsResponse>* WatchEvents(

@@ -29,6 +29,7 @@ class Node : public Daemon {
 
   Status status() override;
   std::vector<swarm::MemberView> members() override;
+  std::vector<Applicant> pending() override;
   std::vector<RegionRow> regions() override;
   std::vector<ProvenanceRow> provenance(const std::string& region) override;
   std::vector<Event> events(uint64_t after_seq, int64_t timeout_ms) override;
@@ -93,9 +94,10 @@ class Node : public Daemon {
   model::RegionTable table_;    // the transport's threads read it
   std::unique_ptr<Driver> driver_;
   std::unique_ptr<Learner> learner_;
+  Applicants applicants_;  // the transport notes them
   std::unique_ptr<Transport> transport_;
-  std::unique_ptr<Lan> lan_;  // null: no beacon
-  std::string listen_;  // host:port actually bound
+  std::unique_ptr<Lan> lan_;             // null: no beacon
+  std::string listen_;                   // host:port actually bound
   std::atomic<uint32_t> answering_ = 0;  // calls that are being worked on, each on a thread
   std::atomic<bool> is_leaving_ = false;
   std::atomic<bool> is_stopped_ = false;

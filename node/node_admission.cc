@@ -159,6 +159,20 @@ Result<RevokeOutcome, Failure> Node::revoke(const RevokeOptions& options) {
   return RevokeOutcome{full, false};
 }
 
+// One that has been admitted since then is pending no more.
+std::vector<Applicant> Node::pending() {
+  std::vector<Applicant> pending = applicants_.list();
+  const auto in = members();
+  std::erase_if(pending, [&](const Applicant& applicant) {
+    const bool was_foreign =
+        applicant.reason == "not_a_member" || applicant.reason == "another_swarm";
+    return was_foreign && std::any_of(in.begin(), in.end(), [&](const swarm::MemberView& member) {
+             return swarm::to_string(member.id) == applicant.id;
+           });
+  });
+  return pending;
+}
+
 // Here alone; what it taught stays.
 Result<Done, Failure> Node::ban(const swarm::PeerId& peer) {
   std::string banned = db_->get("banned").value_or("");

@@ -224,13 +224,13 @@ Result<Done, HomeError> Node::open_links() {
   const bool is_in_swarm = config.swarm.exchange;
   TransportOptions transport_options;
   transport_options.listen = config.node.listen;
-  transport_options.on_refused = [refusals = RefusalLog()](const std::string& address,
-                                                           const std::string& reason) mutable {
-    const auto more = refusals.note(address, reason, RefusalLog::Clock::now());
+  transport_options.on_refused = [this, refusals = RefusalLog()](const Refused& refused) mutable {
+    applicants_.note(refused, unix_s());
+    const auto more = refusals.note(refused.address, refused.reason, RefusalLog::Clock::now());
     if (!more) return;
-    log_warning(
-        "stranger refused",
-        {{"address", address}, {"reason", reason}, {"like_it_before", std::to_string(*more)}});
+    log_warning("stranger refused", {{"address", refused.address},
+                                     {"reason", refused.reason},
+                                     {"like_it_before", std::to_string(*more)}});
   };
   uint64_t seed = 0;
   randombytes_buf(&seed, sizeof seed);

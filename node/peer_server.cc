@@ -35,15 +35,18 @@ class InboundVerifier : public tls::ExternalCertificateVerifier {
               grpc::Status* status) override {
     const grpc::string_ref pem = request->peer_cert();
     const auto proof = check_certificate({pem.data(), pem.size()}, swarm_);
-    std::string reason;
+    AcceptorMail::Verdict verdict;
     if (!proof) {
-      reason = certificate_error_name(proof.error());
+      verdict.reason = certificate_error_name(proof.error());
+      verdict.id = certificate_identity({pem.data(), pem.size()});
     } else {
-      reason = table_->why_unwelcome(*proof).value_or("");
+      verdict.reason = table_->why_unwelcome(*proof).value_or("");
+      verdict.id = proof->id;
     }
-    *status =
-        reason.empty() ? grpc::Status::OK : grpc::Status(grpc::StatusCode::UNAUTHENTICATED, reason);
-    mail_->post(AcceptorMail::Verdict{.reason = std::move(reason)});
+    *status = verdict.reason.empty()
+                  ? grpc::Status::OK
+                  : grpc::Status(grpc::StatusCode::UNAUTHENTICATED, verdict.reason);
+    mail_->post(std::move(verdict));
     return true;  // done, here and now
   }
   void Cancel(tls::TlsCustomVerificationCheckRequest*) override {}
@@ -236,10 +239,9 @@ Result<std::unique_ptr<PeerServer>, std::string> PeerServer::start(
         parameters.fd = fd;
         connections->HandleNewConnection(&parameters);
       },
-      [traffic = terms.traffic, on_refused = options.on_refused](const std::string& address,
-                                                                 const std::string& reason) {
-        traffic->add_refused(reason);
-        if (on_refused) on_refused(address, reason);
+      [traffic = terms.traffic, on_refused = options.on_refused](const Refused& refused) {
+        traffic->add_refused(refused.reason);
+        if (on_refused) on_refused(refused);
       });
   return server;
 }

@@ -20,8 +20,7 @@ class PeerServer {
   struct Options {
     std::string listen;
     AcceptorLimits limits;
-    std::function<void(const std::string& address, const std::string& reason)>
-        on_refused;  // may be empty
+    Acceptor::OnRefused on_refused;  // may be empty
   };
   // Errors: a line for the user that names the address. `terms` and `quota` outlive the server.
   static Result<std::unique_ptr<PeerServer>, std::string> start(

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "node/identity.h"
+#include "node/refused.h"
 #include "swarm/inbound.h"
 
 namespace starling::node {
@@ -29,9 +30,9 @@ struct TransportOptions {
   uint64_t send_queue_bytes_max = 48u << 20;  // per link; over it the link is closed as too slow
   uint32_t accepts_burst = 20;                // per address
   uint32_t dial_timeout_ms = 10000;  // per address tried, until the other side has taken the stream
-  // Every connection refused before it became a link, with its address ("unknown" if it cannot be
-  // told) and the reason it is counted under. Called on the accept loop's thread; may be empty.
-  std::function<void(const std::string& address, const std::string& reason)> on_refused;
+  // Every connection refused before it became a link. Called on the accept loop's thread; may be
+  // empty.
+  std::function<void(const Refused& refused)> on_refused;
 };
 
 // Counters since start. Names as shown in `status`.

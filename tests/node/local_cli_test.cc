@@ -4,30 +4,12 @@
 
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 
-#include "tests/node/local_fake.h"
+#include "tests/node/local_json.h"
 
 namespace starling::node {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-Json json_of(const Ran& ran) {
-  CAPTURE(ran.out);
-  CAPTURE(ran.err);
-  Json parsed = Json::parse(ran.out, nullptr, false);
-  REQUIRE_FALSE(parsed.is_discarded());
-  REQUIRE(std::count(ran.out.begin(), ran.out.end(), '\n') == 1);
-  return parsed;
-}
-
-std::string keys_of(const Json& object) {
-  std::string keys;
-  for (const auto& [key, value] : object.items()) keys += (keys.empty() ? "" : " ") + key;
-  return keys;
-}
 
 void write(const std::string& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
@@ -380,7 +362,7 @@ TEST_CASE("what the node refuses comes out as its sentence and the agreed exit c
 TEST_CASE("where no node runs, the answer is 69 and how to start one") {
   const Folder folder;
   for (const char* verb :
-       {"status", "members", "regions", "watch", "why", "pause", "snapshot", "leave"}) {
+       {"status", "members", "pending", "regions", "watch", "why", "pause", "snapshot", "leave"}) {
     const Ran ran = starling({verb, "--dir", folder.path});
     CHECK(ran.code == 69);
     CHECK(ran.err == "starling: no node is running in " + folder.path +
@@ -454,7 +436,7 @@ TEST_CASE(
        {"init",   "run",    "join",     "invite",   "status", "members", "regions",
         "watch",  "learn",  "ask",      "chat",     "teach",  "eval",    "why",
         "pause",  "resume", "snapshot", "rollback", "leave",  "revoke",  "export",
-        "import", "config", "version",  "sim"}) {
+        "import", "config", "version",  "sim",      "pending"}) {
     CHECK(help.out.find(std::string("\n  ") + verb + " ") != std::string::npos);
     const Ran own = starling({verb, "--help"});
     if (std::string(verb) == "sim") continue;  // starling-sim has its own

@@ -17,6 +17,7 @@ class FakeDaemon final : public Daemon {
  public:
   Status status() override;
   std::vector<swarm::MemberView> members() override;
+  std::vector<Applicant> pending() override { return applicants; }
   std::vector<RegionRow> regions() override;
   std::vector<ProvenanceRow> provenance(const std::string& region) override;
   std::vector<Event> events(uint64_t after_seq, int64_t timeout_ms) override;
@@ -52,6 +53,7 @@ class FakeDaemon final : public Daemon {
   std::atomic<bool> is_hung{false};  // status, ask and teach wait for `release`
   std::vector<std::string> pieces = {"XL", "VII", "\n"};
   std::atomic<uint64_t> pieces_given{0};
+  std::vector<Applicant> applicants;
   std::string foreign_id;  // of a member that this node may not revoke
   bool is_learned = true;
   std::string bundle = std::string(600000, 'b');  // what it exports

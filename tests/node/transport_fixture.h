@@ -124,9 +124,9 @@ class TestNode {
   explicit TestNode(const Member& member, TransportOptions options = quick())
       : inbox(std::make_unique<Inbox>()) {
     options.listen = "127.0.0.1:0";
-    options.on_refused = [this](const std::string& address, const std::string& reason) {
+    options.on_refused = [this](const Refused& refused) {
       std::lock_guard lock(mutex_);
-      refused_.emplace_back(address, reason);
+      refused_.push_back(refused);
       changed_.notify_all();
     };
     static const model::RegionTable no_regions;
@@ -157,12 +157,17 @@ class TestNode {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, patience, [&] {
       addresses.clear();
-      for (const auto& [address, why] : refused_) {
-        if (why == reason) addresses.push_back(address);
+      for (const Refused& each : refused_) {
+        if (each.reason == reason) addresses.push_back(each.address);
       }
       return addresses.size() >= count;
     });
     return addresses;
+  }
+  // Who was the last that was refused, if it proved that.
+  std::optional<swarm::PeerId> last_refused() {
+    std::lock_guard lock(mutex_);
+    return refused_.empty() ? std::nullopt : refused_.back().id;
   }
   uint64_t refused(const std::string& reason) const {
     const auto counters = transport->counters();
@@ -176,7 +181,7 @@ class TestNode {
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<std::pair<std::string, std::string>> refused_;
+  std::vector<Refused> refused_;
 };
 
 // Dials and waits for both ends of the link.

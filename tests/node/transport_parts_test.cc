@@ -28,9 +28,7 @@ class Loop {
   explicit Loop(const AcceptorLimits& limits)
       : acceptor(Acceptor::bind("127.0.0.1:0", limits).value()) {
     acceptor->run([this](int fd) { add([&] { fds_.push_back(fd); }); },
-                  [this](const std::string&, const std::string& reason) {
-                    add([&] { ++refused_[reason]; });
-                  });
+                  [this](const Refused& refused) { add([&] { ++refused_[refused.reason]; }); });
   }
   ~Loop() {
     acceptor->stop();

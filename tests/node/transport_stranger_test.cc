@@ -109,6 +109,7 @@ TEST_CASE("a self-signed certificate without membership is refused") {
   CHECK(stranger.wait_ended());
   CHECK_FALSE(stranger.wait_linked());
   port.check_refused("not_a_member");
+  CHECK_FALSE(port.node.last_refused());
 }
 
 TEST_CASE("a member of another swarm is refused, and hears that it may be so") {
@@ -123,17 +124,22 @@ TEST_CASE("a member of another swarm is refused, and hears that it may be so") {
           "it is a member of another swarm");
     CHECK(stranger.refused("another_swarm") == 1);
     CHECK(port.node.inbox->all().empty());
+    // Its certificate came with its end of the handshake all the same.
+    CHECK(port.node.wait_refused("another_swarm").size() == 1);
+    CHECK(port.node.last_refused() == other.id());
   }
   SUBCASE("when it does not mind ours") {
     RawPeer stranger(port.node.address(), other.identity, other.membership);
     CHECK(stranger.wait_ended());
     port.check_refused("another_swarm");
+    CHECK(port.node.last_refused() == other.id());
   }
   SUBCASE("when it claims our swarm with a membership that no root signed") {
     other.membership.invite.root = port.swarm.root().public_key();
     RawPeer stranger(port.node.address(), other.identity, other.membership);
     CHECK(stranger.wait_ended());
     port.check_refused("not_a_member");
+    CHECK(port.node.last_refused() == other.id());
   }
 }
 
@@ -144,6 +150,7 @@ TEST_CASE("a member's membership under another's key is refused") {
   RawPeer stranger(port.node.address(), thief.identity, port.friend_.membership);
   CHECK(stranger.wait_ended());
   port.check_refused("bad_signature");
+  CHECK_FALSE(port.node.last_refused());  // it is not who it says
 }
 
 TEST_CASE("a stolen certificate without its key does not get through the handshake") {
