@@ -76,6 +76,46 @@ std::string status_screen(const Cli& cli, const v1::GetStatusResponse& status) {
   return out;
 }
 
+Json influence_json(const v1::Member& member) {
+  if (!member.has_influence()) return Json();
+  const auto& influence = member.influence();
+  return {{"deltas", influence.deltas()},
+          {"norm", influence.norm()},
+          {"share", influence.share()},
+          {"last_s", influence.last_s() > 0 ? Json(influence.last_s()) : Json()},
+          {"held", influence.held()},
+          {"held_deltas", influence.held_deltas()},
+          {"copies", influence.copies()},
+          {"agreement", influence.has_agreement() ? Json(influence.agreement()) : Json()}};
+}
+
+// What a member's word counts.
+std::string vote_text(const v1::Influence& influence) {
+  if (influence.held()) return "held";
+  return influence.copies() > 1 ? "1/" + std::to_string(influence.copies()) : "full";
+}
+
+std::string influence_table(const Cli& cli, const v1::ListMembersResponse& members) {
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& member : members.members()) {
+    const std::string name = presentable(cli, member.name()) + (member.self() ? " (this)" : "");
+    if (!member.has_influence()) {
+      rows.push_back(
+          {name, short_id(member.id()), member.state(), "0", "-", "-", "-", "-", "0", "-"});
+      continue;
+    }
+    const auto& moved = member.influence();
+    rows.push_back({name, short_id(member.id()), member.state(), std::to_string(moved.deltas()),
+                    number_text(moved.norm(), 4), number_text(moved.share() * 100, 1) + " %",
+                    vote_text(moved),
+                    moved.has_agreement() ? number_text(moved.agreement(), 2) : "-",
+                    std::to_string(moved.held_deltas()),
+                    moved.last_s() > 0 ? time_text(moved.last_s()) : "-"});
+  }
+  return render_table(
+      {"NAME", "ID", "STATE", "DELTAS", "NORM", "SHARE", "VOTE", "AGREES", "HELD", "LAST"}, rows);
+}
+
 }  // namespace
 
 Json json_of(const v1::GetStatusResponse& status) {
@@ -192,15 +232,22 @@ ExitCode status_verb(Cli& cli, bool is_check) {
   return is_check && status->state() == "degraded" ? ExitCode::failed : ExitCode::ok;
 }
 
-ExitCode members_verb(Cli& cli) {
+ExitCode members_verb(Cli& cli, bool is_with_influence) {
   auto client = connect(cli);
   if (!client) return fail(cli, client.error());
-  const auto members = client->members();
+  const auto members = client->members(is_with_influence);
   if (!members) return fail(cli, members.error());
   if (cli.options.is_json) {
     Json rows = Json::array();
-    for (const auto& member : members->members()) rows.push_back(json_of(member));
+    for (const auto& member : members->members()) {
+      rows.push_back(json_of(member));
+      if (is_with_influence) rows.back()["influence"] = influence_json(member);
+    }
     print_json(cli, {{"members", rows}});
+    return ExitCode::ok;
+  }
+  if (is_with_influence) {
+    cli.console.out << influence_table(cli, *members);
     return ExitCode::ok;
   }
   std::vector<std::vector<std::string>> rows;

@@ -83,7 +83,12 @@ void add_inspect_verbs(CLI::App& app, Parsed& parsed) {
       [&parsed](Cli& cli) { return status_verb(cli, parsed.is_check); },
       "  starling status\n  starling status --check && echo healthy\n");
   status->add_flag("--check", parsed.is_check, "Exit 0 healthy, 1 degraded, 69 down");
-  add_verb(app, "members", "Who is in the swarm", parsed, members_verb, "  starling members\n");
+  auto* members = add_verb(
+      app, "members", "Who is in the swarm", parsed,
+      [&parsed](Cli& cli) { return members_verb(cli, parsed.is_with_influence); },
+      "  starling members\n  starling members --influence\n");
+  members->add_flag("--influence", parsed.is_with_influence,
+                    "How much each has moved the shared model, and how it is judged");
   add_verb(app, "regions", "What the model is made of", parsed, regions_verb,
            "  starling regions --json\n");
   auto* watch = add_verb(

@@ -22,6 +22,7 @@ struct Parsed {
   FeedArguments files;
   WatchArguments watch;
   bool is_check = false;
+  bool is_with_influence = false;
   uint64_t seed = 0;
   std::string prompt, answer, region, file;
   InviteArguments invite;

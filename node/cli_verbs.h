@@ -28,7 +28,7 @@ std::string presentable(const Cli& cli, const std::string& bytes);
 
 // ---- cli_inspect.cc
 ExitCode status_verb(Cli& cli, bool is_check);
-ExitCode members_verb(Cli& cli);
+ExitCode members_verb(Cli& cli, bool is_with_influence);
 ExitCode regions_verb(Cli& cli);
 struct WatchArguments {
   uint64_t after_seq = 0;

@@ -70,6 +70,19 @@ struct ProvenanceRow {
   int64_t last_s = 0;  // Unix seconds
 };
 
+// What one origin's deltas did to the base, as far as they count in it.
+struct InfluenceRow {
+  std::string origin;
+  uint64_t deltas = 0;              // in the region that most of them moved
+  double norm = 0;                  // root of the summed squares of its moves
+  double share = 0;                 // of everyone's summed squares, 0..1
+  int64_t last_s = 0;               // Unix seconds; 0: never
+  bool is_held = false;             // judged to work against the others
+  uint64_t held_deltas = 0;         // kept apart now, for that or for their norm
+  uint32_t copies = 1;              // as one of so many its deltas count; 1: in full
+  std::optional<double> agreement;  // with the others, -1..1; none: not judged yet
+};
+
 // Numbered from 1 without holes; a gap in what a watcher sees means that it was too slow.
 struct Event {
   uint64_t seq = 0;
@@ -158,6 +171,7 @@ class Daemon {
   virtual std::vector<Applicant> pending() = 0;  // who may not enter, the last that came first
   virtual std::vector<RegionRow> regions() = 0;
   virtual std::vector<ProvenanceRow> provenance(const std::string& region) = 0;  // "": all
+  virtual std::vector<InfluenceRow> influence() = 0;
   // Events after `after_seq`, waiting up to timeout_ms for the first; at most 256.
   virtual std::vector<Event> events(uint64_t after_seq, int64_t timeout_ms) = 0;
 

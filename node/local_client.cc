@@ -130,9 +130,11 @@ Answer<v1::GetStatusResponse> LocalClient::status() {
   return unary<v1::GetStatusResponse>(*inspect_, &v1::InspectService::Stub::GetStatus,
                                       v1::GetStatusRequest(), quick_s);
 }
-Answer<v1::ListMembersResponse> LocalClient::members() {
-  return unary<v1::ListMembersResponse>(*inspect_, &v1::InspectService::Stub::ListMembers,
-                                        v1::ListMembersRequest(), quick_s);
+Answer<v1::ListMembersResponse> LocalClient::members(bool is_with_influence) {
+  v1::ListMembersRequest request;
+  request.set_with_influence(is_with_influence);
+  return unary<v1::ListMembersResponse>(*inspect_, &v1::InspectService::Stub::ListMembers, request,
+                                        quick_s);
 }
 Answer<v1::ListPendingResponse> LocalClient::pending() {
   return unary<v1::ListPendingResponse>(*inspect_, &v1::InspectService::Stub::ListPending,

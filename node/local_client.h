@@ -24,7 +24,7 @@ class LocalClient {
   static Answer<LocalClient> connect(const std::string& directory, std::optional<double> timeout_s);
 
   Answer<v1::GetStatusResponse> status();
-  Answer<v1::ListMembersResponse> members();
+  Answer<v1::ListMembersResponse> members(bool is_with_influence = false);
   Answer<v1::ListPendingResponse> pending();
   Answer<v1::ListRegionsResponse> regions();
   Answer<v1::GetProvenanceResponse> provenance(const std::string& region);

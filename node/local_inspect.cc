@@ -83,6 +83,17 @@ void fill(const swarm::MemberView& view, v1::Member& out) {
   out.set_voices_against(view.voices_against);
 }
 
+void fill(const InfluenceRow& row, v1::Influence& out) {
+  out.set_deltas(row.deltas);
+  out.set_norm(row.norm);
+  out.set_share(row.share);
+  out.set_last_s(row.last_s);
+  out.set_held(row.is_held);
+  out.set_held_deltas(row.held_deltas);
+  out.set_copies(row.copies);
+  if (row.agreement) out.set_agreement(*row.agreement);
+}
+
 void fill(const Applicant& applicant, v1::Applicant& out) {
   if (!applicant.id.empty()) out.set_id(applicant.id);
   out.set_address(applicant.address);
@@ -207,10 +218,17 @@ grpc::ServerUnaryReactor* InspectCalls::GetStatus(Call* call, const v1::GetStatu
   });
 }
 
-grpc::ServerUnaryReactor* InspectCalls::ListMembers(Call* call, const v1::ListMembersRequest*,
+grpc::ServerUnaryReactor* InspectCalls::ListMembers(Call* call,
+                                                    const v1::ListMembersRequest* request,
                                                     v1::ListMembersResponse* response) {
-  return answer(call, parts_, parts_.quick, [this, response] {
+  return answer(call, parts_, parts_.quick, [this, request, response] {
     for (const auto& view : parts_.daemon.members()) fill(view, *response->add_members());
+    if (!request->with_influence()) return grpc::Status::OK;
+    for (const auto& row : parts_.daemon.influence()) {
+      for (auto& member : *response->mutable_members()) {
+        if (member.id() == row.origin) fill(row, *member.mutable_influence());
+      }
+    }
     return grpc::Status::OK;
   });
 }

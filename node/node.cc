@@ -6,6 +6,7 @@
 
 #include "node/clock.h"
 #include "node/file.h"
+#include "node/influence.h"
 #include "node/log.h"
 #include "node/resources.h"
 #include "node/serving.h"
@@ -144,6 +145,12 @@ std::vector<ProvenanceRow> Node::provenance(const std::string& region) {
     }
   }
   return *rows;
+}
+
+std::vector<InfluenceRow> Node::influence() {
+  auto rows =
+      learner_->call([](Mind& mind) { return influence_rows(mind.exchange()); }, answer_timeout);
+  return rows ? *rows : std::vector<InfluenceRow>{};
 }
 
 std::vector<Event> Node::events(uint64_t after_seq, int64_t timeout_ms) {

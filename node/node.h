@@ -32,6 +32,7 @@ class Node : public Daemon {
   std::vector<Applicant> pending() override;
   std::vector<RegionRow> regions() override;
   std::vector<ProvenanceRow> provenance(const std::string& region) override;
+  std::vector<InfluenceRow> influence() override;
   std::vector<Event> events(uint64_t after_seq, int64_t timeout_ms) override;
   Result<Done, Failure> ask(const AskOptions& options,
                             const std::function<bool(const std::string&)>& on_bytes) override;

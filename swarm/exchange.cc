@@ -64,8 +64,9 @@ std::optional<Publish> Exchange::publish(std::span<float> x,
                 .interval = judgement_.next_interval(self)});
   const bool is_worth_sending = !delta.payload.empty();
   const DeltaKey key{{self, header.epoch}, header.seq};
+  uint32_t divisor = Judgement::apart;
   if (is_worth_sending) {
-    const uint32_t divisor = judgement_.add(key, delta.summary, delta.payload);
+    divisor = judgement_.add(key, delta.summary, delta.payload);
     if (divisor != Judgement::apart) base_.apply(delta.payload, {}, divisor);
   }
   // The unsent part lives in e alone from here on; keeping it in x too would count it twice.
@@ -79,7 +80,7 @@ std::optional<Publish> Exchange::publish(std::span<float> x,
       .header = opened->header, .summary = std::move(delta.summary), .frame = std::move(frame)};
   const VersionVector::Insert inserted = applied_.insert(key);
   assert(inserted == VersionVector::Insert::added);
-  remember(key, publication.summary, now_s);
+  weigh(self, publication.summary, Judgement::apart, divisor, now_s);
   return publication;
 }
 
@@ -91,7 +92,7 @@ bool Exchange::accept(const DeltaKey& key, const DeltaSummary& summary, ByteView
   const bool is_held = divisor == Judgement::apart;
   if (is_held && judgement_.is_oversized(summary.interval, summary.norm)) oversized_.push_back(key);
   apply(key, payload, Judgement::apart, divisor, x);
-  if (!judgement_.is_expelled(key.stream.origin)) remember(key, summary, now_s);
+  weigh(key.stream.origin, summary, Judgement::apart, divisor, now_s);
   return true;
 }
 
@@ -129,6 +130,7 @@ Judged Exchange::judge(const PayloadSource& payloads, std::span<float> x) {
       continue;
     }
     apply(change.key, *payload, change.before, change.after, x);
+    weigh_again(change.key.stream.origin, *payload, change.before, change.after);
     ++moved[change.key.stream.origin];
     ++judged.deltas;
     if (change.is_oversized) oversized_.push_back(change.key);
@@ -156,6 +158,7 @@ Exchange::Expelled Exchange::expel(const PeerId& origin, const PayloadSource& pa
     if (divisor == Judgement::apart || divisor == Judgement::absent) return;
     const std::optional<Bytes> payload = payloads(key);
     if (payload) apply(key, *payload, divisor, Judgement::apart, x);
+    if (payload) weigh_again(origin, *payload, divisor, Judgement::apart);
     ++(payload ? expelled.withdrawn : expelled.kept);
   };
   for (const auto& [stream, seen] : applied_.streams()) {
@@ -285,14 +288,33 @@ std::optional<Exchange::Settled> Exchange::settled(const PayloadSource& payloads
   return settled;
 }
 
-void Exchange::remember(const DeltaKey& key, const DeltaSummary& summary, int64_t now_s) {
+void Exchange::weigh(const PeerId& origin, const DeltaSummary& summary, uint32_t before,
+                     uint32_t after, std::optional<int64_t> now_s) {
   assert(summary.region_tokens.size() == summary.region_norms.size());
+  const auto part = [](uint32_t divisor) {
+    const bool is_in = divisor != Judgement::apart && divisor != Judgement::absent;
+    return is_in ? 1.0 / divisor : 0.0;
+  };
+  const double was = part(before), is = part(after);
+  if (was == is) return;
   for (size_t i = 0; i < summary.region_tokens.size(); ++i) {
-    Influence& influence = influence_[{summary.region_tokens[i].first, key.stream.origin}];
-    ++influence.deltas;
-    influence.squares += summary.region_norms[i] * summary.region_norms[i];
-    influence.last_s = now_s;
+    const std::pair place{summary.region_tokens[i].first, origin};
+    Influence& influence = influence_[place];
+    if (was == 0) ++influence.deltas;
+    // One that came with a snapshot was never counted here.
+    if (is == 0 && influence.deltas > 0) --influence.deltas;
+    const double square = summary.region_norms[i] * summary.region_norms[i];
+    influence.squares = std::max(0.0, influence.squares + square * (is * is - was * was));
+    influence.last_s = now_s.value_or(influence.last_s);
+    if (influence.deltas == 0) influence_.erase(place);
   }
+}
+
+void Exchange::weigh_again(const PeerId& origin, ByteView payload, uint32_t before,
+                           uint32_t after) {
+  const auto summary = inspect_delta(*table_, payload);
+  assert(summary.has_value());  // it was inspected when it came
+  weigh(origin, *summary, before, after);
 }
 
 void Exchange::replace_base(std::vector<int32_t> values, const VersionVector& applied,

@@ -30,10 +30,10 @@ struct PublishOptions {
   uint32_t steps = 0;              // local steps behind this delta
 };
 
-// How much one origin has moved one region.
+// How much one origin has moved one region, as far as its deltas count in the base.
 struct Influence {
   uint64_t deltas = 0;
-  double squares = 0;  // sum of squared L2 norms
+  double squares = 0;  // sum of squared L2 norms, each as it counts
   int64_t last_s = 0;  // Unix seconds, by the own clock
 };
 
@@ -134,7 +134,10 @@ class Exchange {
              std::span<float> x);
   template <typename F>
   void for_shared(F f) const;
-  void remember(const DeltaKey& key, const DeltaSummary& summary, int64_t now_s);
+  // What a delta's part in the base changes of its origin's influence.
+  void weigh(const PeerId& origin, const DeltaSummary& summary, uint32_t before, uint32_t after,
+             std::optional<int64_t> now_s = std::nullopt);
+  void weigh_again(const PeerId& origin, ByteView payload, uint32_t before, uint32_t after);
 
   const model::RegionTable* table_;
   std::vector<uint8_t> is_private_;

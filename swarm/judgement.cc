@@ -379,6 +379,14 @@ uint64_t Judgement::apart_count() const {
   return count;
 }
 
+std::map<PeerId, uint64_t> Judgement::apart_counts() const {
+  std::map<PeerId, uint64_t> counts;
+  for (const auto& [place, record] : records_) {
+    if (record.divisor == apart) ++counts[place.second.stream.origin];
+  }
+  return counts;
+}
+
 std::optional<uint32_t> Judgement::divisor_of(const DeltaKey& key) const {
   for (const auto& [place, record] : records_) {
     if (place.second == key && record.divisor != absent) return record.divisor;

@@ -111,6 +111,7 @@ class Judgement {
   uint64_t apart_count() const;
   // An origin's deltas that do not count once in full, by what they count as.
   std::map<DeltaKey, uint32_t> counted(const PeerId& origin) const;
+  std::map<PeerId, uint64_t> apart_counts() const;  // by origin, those that have any
   // As how many copies a delta counts; none: it is not known any more, or not yet here.
   std::optional<uint32_t> divisor_of(const DeltaKey& key) const;
   bool has_final() const { return floor_ > 0; }

@@ -105,6 +105,8 @@ TEST_CASE("members and regions print the agreed tables") {
   CHECK(json["members"][1]["rtt_ms"] == 1.5);
   CHECK(json["members"][1]["last_delta_s"] == 3);
 
+  CHECK_FALSE(json["members"][1].contains("influence"));
+
   const Ran regions = starling({"regions", "--dir", node.directory});
   CHECK(regions.out ==
         "REGION    LAYER  KIND  PARAMETERS  ACTIVE%  CHANGED  SENT  RECEIVED  HOSTS  PRIVATE\n"

@@ -93,6 +93,20 @@ std::vector<ProvenanceRow> FakeDaemon::provenance(const std::string& region) {
   return {row};
 }
 
+std::vector<InfluenceRow> FakeDaemon::influence() {
+  InfluenceRow row;
+  row.origin = swarm::to_string(peer(2));
+  row.deltas = 6;
+  row.norm = 0.25;
+  row.share = 0.125;
+  row.last_s = 1700000000;
+  row.held_deltas = 2;
+  row.copies = 3;
+  row.agreement = -0.5;
+  row.is_held = is_held;
+  return {row};
+}
+
 std::vector<Event> FakeDaemon::events(uint64_t after_seq, int64_t timeout_ms) {
   std::vector<Event> kept;
   Event first;

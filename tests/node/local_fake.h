@@ -20,6 +20,7 @@ class FakeDaemon final : public Daemon {
   std::vector<Applicant> pending() override { return applicants; }
   std::vector<RegionRow> regions() override;
   std::vector<ProvenanceRow> provenance(const std::string& region) override;
+  std::vector<InfluenceRow> influence() override;
   std::vector<Event> events(uint64_t after_seq, int64_t timeout_ms) override;
   Result<Done, Failure> ask(const AskOptions& options,
                             const std::function<bool(const std::string&)>& on_bytes) override;
@@ -55,6 +56,7 @@ class FakeDaemon final : public Daemon {
   std::atomic<uint64_t> pieces_given{0};
   std::vector<Applicant> applicants;
   std::string foreign_id;  // of a member that this node may not revoke
+  bool is_held = false;    // drossel's influence
   bool is_learned = true;
   std::string bundle = std::string(600000, 'b');  // what it exports
   std::string imported;                           // what it was given last

@@ -385,6 +385,39 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "who moved the base how far is told as its deltas count in it, through holds and releases") {
+  Swarm swarm(4);
+  swarm.run(40, 2);
+  swarm.settle();
+  REQUIRE(swarm.holds.contains(swarm.members[5]->id));
+  const Exchange& first = swarm.members[0]->exchange;
+  std::map<PeerId, double> expected;
+  std::map<PeerId, uint64_t> counted, apart;
+  double in_full = 0;  // of the one that was held
+  for (const auto& [key, said] : swarm.log) {
+    const uint32_t divisor = first.judgement().divisor_of(key).value_or(1);
+    const double square = said.summary.norm * said.summary.norm;
+    if (key.stream.origin == swarm.members[5]->id) in_full += square;
+    if (divisor == Judgement::apart) ++apart[key.stream.origin];
+    if (divisor == Judgement::apart) continue;
+    ++counted[key.stream.origin];
+    expected[key.stream.origin] += square / divisor / divisor;
+  }
+  std::map<PeerId, double> told;
+  std::map<PeerId, uint64_t> deltas;
+  for (const auto& [place, influence] : first.influence()) {
+    told[place.second] += influence.squares;
+    deltas[place.second] = std::max(deltas[place.second], influence.deltas);
+  }
+  CHECK(told.size() == swarm.members.size());
+  for (const auto& [origin, squares] : expected)
+    CHECK(told[origin] == doctest::Approx(squares).epsilon(1e-3));
+  CHECK(deltas == counted);
+  CHECK(first.judgement().apart_counts() == apart);
+  CHECK(told[swarm.members[5]->id] < 0.95 * in_full);
+}
+
 TEST_CASE("a base without one origin from the start is the one that it was taken out of") {
   Swarm swarm(4);
   swarm.run(70, 2);

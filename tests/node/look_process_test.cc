@@ -1,0 +1,60 @@
+// What the verbs that look into a node say of real ones.
+#include <doctest/doctest.h>
+
+#include <csignal>
+
+#include "tests/node/small_swarm.h"
+
+using namespace starling::testing;
+using nlohmann::json;
+
+namespace {
+
+// Anna, who learns a text.
+struct Learning {
+  Learning() {
+    found(folder / "a", "anna");
+    a.start();
+    REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "idle"; }));
+    const std::string text = folder.write("text.txt", sentences(0, 400));
+    REQUIRE(starling_cli({"learn", "--dir", a.directory(), text}).exit_code == 0);
+    REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["swarm"]["published"] >= 3; }));
+  }
+  Folder folder;
+  RealNode a{folder / "a"};
+};
+
+json look(std::vector<std::string> arguments, const RealNode& node) {
+  arguments.insert(arguments.end(), {"--json", "--dir", node.directory()});
+  const CliResult done = starling_cli(arguments);
+  INFO(done.err);
+  REQUIRE(done.exit_code == 0);
+  return json::parse(done.out);
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Learning,
+                  "members --influence tells the one that teaches from the one that does not") {
+  RealNode b{folder / "b"};
+  join(folder / "b", "ben", a);
+  b.start();
+  REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["deltas"] >= 3; }));
+  size_t seen = 0;
+  for (const json& member : look({"members", "--influence"}, b)["members"]) {
+    CAPTURE(member.dump());
+    const json& influence = member["influence"];
+    if (member["self"] == true) {
+      CHECK(influence.is_null());
+      continue;
+    }
+    ++seen;
+    CHECK(influence["deltas"] >= 3);
+    CHECK(influence["norm"] > 0);
+    CHECK(influence["share"] == 1);
+    CHECK(influence["held"] == false);
+    CHECK(influence["copies"] == 1);
+    CHECK(influence["last_s"] > 1'600'000'000);
+  }
+  CHECK(seen == 1);
+}
