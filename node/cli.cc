@@ -70,6 +70,7 @@ constexpr const char* short_help =
     "  starling learn notes.txt          give it something to learn\n"
     "  starling ask \"What is \"           ask it\n"
     "  starling status                   what it does, and why\n"
+    "  starling doctor                   what is wrong, and what to do\n"
     "  starling invite                   one line that admits another device\n"
     "  starling join --dir B TOKEN       on the other device\n"
     "\n"

@@ -89,6 +89,8 @@ void add_inspect_verbs(CLI::App& app, Parsed& parsed) {
       "  starling members\n  starling members --influence\n");
   members->add_flag("--influence", parsed.is_with_influence,
                     "How much each has moved the shared model, and how it is judged");
+  add_verb(app, "doctor", "What is wrong here, and what to do; also where no node runs", parsed,
+           doctor_verb, "  starling doctor\n  starling doctor --json\n");
   add_verb(app, "regions", "What the model is made of", parsed, regions_verb,
            "  starling regions --json\n");
   auto* watch = add_verb(

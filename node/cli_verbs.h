@@ -1,6 +1,6 @@
 #pragma once
 // The verbs, one function each, by file: cli_inspect.cc, cli_mind.cc, cli_admin.cc, cli_bundle.cc,
-// cli_setup.cc.
+// cli_doctor.cc, cli_setup.cc.
 // Each takes the options that all share and its own, prints, and returns the exit code. The JSON
 // each prints is described in node/README.md.
 #include <nlohmann/json.hpp>
@@ -82,6 +82,9 @@ struct InviteArguments {
 ExitCode invite_verb(Cli& cli, const InviteArguments& arguments);
 // "30s", "15m", "12h", "7d", "forever" (0).
 std::optional<int64_t> parse_duration_s(const std::string& text);
+
+// ---- cli_doctor.cc
+ExitCode doctor_verb(Cli& cli);
 
 // ---- cli_bundle.cc
 struct ExportArguments {

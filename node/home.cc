@@ -26,30 +26,6 @@ bool exists(const std::string& path) {
   return ::lstat(path.c_str(), &facts) == 0;
 }
 
-// A directory that another user can write to is not this node's alone, whatever the modes inside
-// it.
-Result<Done, HomeError> check_directory(const std::string& directory) {
-  struct stat facts {};
-  if (::stat(directory.c_str(), &facts) != 0) {
-    if (errno != ENOENT) return fail(ExitCode::config, file_error("open", directory, errno));
-    return fail(ExitCode::config,
-                directory + ": there is no such directory; run: starling init --dir " + directory);
-  }
-  if (!S_ISDIR(facts.st_mode))
-    return fail(ExitCode::config, directory + ": not a directory; choose another --dir");
-  const std::string uid = std::to_string(::geteuid());
-  if (facts.st_uid != ::geteuid()) {
-    return fail(ExitCode::config, directory + ": belongs to uid " + std::to_string(facts.st_uid) +
-                                      ", but this process runs as uid " + uid +
-                                      "; run as its owner, or: chown -R " + uid + " " + directory);
-  }
-  if ((facts.st_mode & 022) != 0) {
-    return fail(ExitCode::config,
-                directory + ": other users can write here; run: chmod 700 " + directory);
-  }
-  return Done{};
-}
-
 Result<Done, HomeError> prepare_directory(const HomePaths& paths) {
   auto made = make_directory(paths.directory);
   if (!made) return fail(ExitCode::cannot_create, made.error());
@@ -127,32 +103,6 @@ std::string join_again(const std::string& directory) {
   return "; ask a member for an invite and run: starling join --dir " + directory + " TOKEN";
 }
 
-Result<swarm::Membership, HomeError> load_membership(const HomePaths& paths,
-                                                     const Identity& identity) {
-  auto bytes = read_file(paths.membership, membership_size_max);
-  if (!bytes && bytes.error().number == ENOENT) {
-    return fail(ExitCode::config, paths.membership + ": missing" + join_again(paths.directory));
-  }
-  if (!bytes) return fail(ExitCode::config, bytes.error().message + join_again(paths.directory));
-  auto membership = swarm::decode_membership(*bytes);
-  if (!membership) {
-    return fail(ExitCode::config, paths.membership + ": " +
-                                      std::string(admission_error_text(membership.error())) +
-                                      join_again(paths.directory));
-  }
-  auto checked = swarm::check(*membership, swarm::swarm_id_of(membership->invite.root));
-  if (!checked) {
-    return fail(ExitCode::config, paths.membership + ": " +
-                                      std::string(admission_error_text(checked.error())) +
-                                      join_again(paths.directory));
-  }
-  if (membership->identity != identity.public_key()) {
-    return fail(ExitCode::config, paths.membership + ": it admits another identity than " +
-                                      paths.identity + join_again(paths.directory));
-  }
-  return std::move(*membership);
-}
-
 // The config that is there (it may be edited: every value is kept), or the caller's, with preset
 // and seeds added.
 Result<Config, HomeError> joined_config(const HomePaths& paths, const Config& given,
@@ -203,6 +153,56 @@ HomePaths::HomePaths(std::string directory_path) : directory(std::move(directory
   log = directory + "/log";
   data = directory + "/data";
   api_socket = directory + "/api.sock";
+}
+
+// A directory that another user can write to is not this node's alone, whatever the modes inside
+// it.
+Result<Done, HomeError> check_directory(const std::string& directory) {
+  struct stat facts {};
+  if (::stat(directory.c_str(), &facts) != 0) {
+    if (errno != ENOENT) return fail(ExitCode::config, file_error("open", directory, errno));
+    return fail(ExitCode::config,
+                directory + ": there is no such directory; run: starling init --dir " + directory);
+  }
+  if (!S_ISDIR(facts.st_mode))
+    return fail(ExitCode::config, directory + ": not a directory; choose another --dir");
+  const std::string uid = std::to_string(::geteuid());
+  if (facts.st_uid != ::geteuid()) {
+    return fail(ExitCode::config, directory + ": belongs to uid " + std::to_string(facts.st_uid) +
+                                      ", but this process runs as uid " + uid +
+                                      "; run as its owner, or: chown -R " + uid + " " + directory);
+  }
+  if ((facts.st_mode & 022) != 0) {
+    return fail(ExitCode::config,
+                directory + ": other users can write here; run: chmod 700 " + directory);
+  }
+  return Done{};
+}
+
+Result<swarm::Membership, HomeError> load_membership(const HomePaths& paths,
+                                                     const Identity& identity) {
+  auto bytes = read_file(paths.membership, membership_size_max);
+  if (!bytes && bytes.error().number == ENOENT) {
+    return fail(ExitCode::config, paths.membership + ": missing" + join_again(paths.directory));
+  }
+  if (!bytes) return fail(ExitCode::config, bytes.error().message + join_again(paths.directory));
+  auto membership = swarm::decode_membership(*bytes);
+  if (!membership) {
+    return fail(ExitCode::config, paths.membership + ": " +
+                                      std::string(admission_error_text(membership.error())) +
+                                      join_again(paths.directory));
+  }
+  auto checked = swarm::check(*membership, swarm::swarm_id_of(membership->invite.root));
+  if (!checked) {
+    return fail(ExitCode::config, paths.membership + ": " +
+                                      std::string(admission_error_text(checked.error())) +
+                                      join_again(paths.directory));
+  }
+  if (membership->identity != identity.public_key()) {
+    return fail(ExitCode::config, paths.membership + ": it admits another identity than " +
+                                      paths.identity + join_again(paths.directory));
+  }
+  return std::move(*membership);
 }
 
 Result<Done, HomeError> create_home(const std::string& directory, const Config& config) {

@@ -56,6 +56,11 @@ struct Home {
 };
 // Checks modes, owner and parts. Never creates or replaces an identity (exit 78 with the fix).
 Result<Home, HomeError> open_home(const std::string& directory);
+// The directory is there, and this user's alone.
+Result<Done, HomeError> check_directory(const std::string& directory);
+// Requires: `identity` is that of the home.
+Result<swarm::Membership, HomeError> load_membership(const HomePaths& paths,
+                                                     const Identity& identity);
 // The founder's root key, for invites. Errors: not the founder (exit 77).
 Result<Identity, HomeError> open_swarm_key(const Home& home);
 

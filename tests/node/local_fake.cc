@@ -30,7 +30,7 @@ Status FakeDaemon::status() {
   status.model.loss = 2.5;
   status.model.fingerprint = "f00d";
   status.swarm_state.members = 2;
-  status.swarm_state.neighbours = 1;
+  status.swarm_state.neighbours = neighbours;
   status.swarm_state.sent_bytes = 2048;
   status.swarm_state.received_bytes = 1ull << 40;
   status.swarm_state.accepted = 7;

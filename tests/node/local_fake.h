@@ -56,7 +56,8 @@ class FakeDaemon final : public Daemon {
   std::atomic<uint64_t> pieces_given{0};
   std::vector<Applicant> applicants;
   std::string foreign_id;  // of a member that this node may not revoke
-  bool is_held = false;    // drossel's influence
+  uint64_t neighbours = 1;
+  bool is_held = false;  // drossel's influence
   bool is_learned = true;
   std::string bundle = std::string(600000, 'b');  // what it exports
   std::string imported;                           // what it was given last

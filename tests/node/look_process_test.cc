@@ -58,3 +58,25 @@ TEST_CASE_FIXTURE(Learning,
   }
   CHECK(seen == 1);
 }
+
+TEST_CASE_FIXTURE(Learning,
+                  "doctor finds nothing wrong with a node that learns, and sees it stop") {
+  const auto verdict = [&](const std::string& name) {
+    for (const json& check : look({"doctor"}, a)["checks"]) {
+      if (check["check"] == name) return check["ok"].get<std::string>();
+    }
+    return std::string("none");
+  };
+  for (const char* name : {"directory", "config", "identity", "clock", "node", "port", "seeds",
+                           "state", "links", "agreement", "refusals"}) {
+    CAPTURE(name);
+    CHECK(verdict(name) == "ok");
+  }
+  CHECK(look({"doctor"}, a)["failed"] == 0);
+  a.signal(SIGTERM);
+  REQUIRE(a.wait_exit(patience_s) == 0);
+  CHECK(verdict("node") == "warning");
+  CHECK(verdict("port") == "ok");
+  CHECK(verdict("checkpoint") == "ok");
+  CHECK(verdict("state") == "none");
+}
