@@ -140,7 +140,8 @@ Json json_of(const v1::GetStatusResponse& status) {
             {"step", model.step()},
             {"loss", model.has_loss() ? Json(model.loss()) : Json()},
             {"bits_per_byte", model.has_bits_per_byte() ? Json(model.bits_per_byte()) : Json()},
-            {"fingerprint", model.fingerprint()}}},
+            {"fingerprint", model.fingerprint()},
+            {"tokens", model.tokens()}}},
           {"swarm",
            {{"members", swarm.members()},
             {"neighbours", swarm.neighbours()},
@@ -213,6 +214,13 @@ Json json_of(const v1::WatchEventsResponse& event) {
        std::map<std::string, std::string>(event.fields().begin(), event.fields().end())) {
     if (!line.contains(key)) line[key] = value;
   }
+  return line;
+}
+
+std::string event_line(const v1::WatchEventsResponse& event) {
+  std::string line = time_text(event.time_ms() / 1000) + "  " + event.event();
+  const std::map<std::string, std::string> fields(event.fields().begin(), event.fields().end());
+  for (const auto& [key, value] : fields) line += " " + key + "=" + value;
   return line;
 }
 
@@ -320,10 +328,7 @@ ExitCode watch_verb(Cli& cli, const WatchArguments& arguments) {
     if (cli.options.is_json) {
       print_json(cli, json_of(event));
     } else {
-      std::string line = time_text(event.time_ms() / 1000) + "  " + event.event();
-      const std::map<std::string, std::string> fields(event.fields().begin(), event.fields().end());
-      for (const auto& [key, value] : fields) line += " " + key + "=" + value;
-      cli.console.out << presentable(cli, line) << std::endl;
+      cli.console.out << presentable(cli, event_line(event)) << std::endl;
     }
     return cli.console.out.good() && (arguments.count_max == 0 || ++count < arguments.count_max);
   });

@@ -100,6 +100,13 @@ void add_inspect_verbs(CLI::App& app, Parsed& parsed) {
   watch->add_option("--after", parsed.watch.after_seq, "Go on after this sequence number");
   watch->add_flag("--new", parsed.watch.is_from_now, "Only what happens from now on");
   watch->add_option("--count", parsed.watch.count_max, "End after that many events");
+  auto* top = add_verb(
+      app, "top", "A running node at a glance, again and again; q ends it", parsed,
+      [&parsed](Cli& cli) { return top_verb(cli, parsed.top); },
+      "  starling top\n  starling top --interval 10 --count 6 --json\n");
+  top->add_option("--interval", parsed.top.interval_s, "Seconds from one look to the next (2)")
+      ->check(CLI::Range(0.1, 86400.0));
+  top->add_option("--count", parsed.top.count_max, "End after that many looks");
   auto* why = add_verb(
       app, "why", "Where a region comes from: whose deltas, how many, how much", parsed,
       [&parsed](Cli& cli) { return why_verb(cli, parsed.region); },

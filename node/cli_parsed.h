@@ -21,6 +21,7 @@ struct Parsed {
   AskArguments ask;
   FeedArguments files;
   WatchArguments watch;
+  TopArguments top;
   bool is_check = false;
   bool is_with_influence = false;
   uint64_t seed = 0;

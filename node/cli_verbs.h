@@ -1,6 +1,6 @@
 #pragma once
 // The verbs, one function each, by file: cli_inspect.cc, cli_mind.cc, cli_admin.cc, cli_bundle.cc,
-// cli_doctor.cc, cli_setup.cc.
+// cli_doctor.cc, cli_top.cc, cli_setup.cc.
 // Each takes the options that all share and its own, prints, and returns the exit code. The JSON
 // each prints is described in node/README.md.
 #include <nlohmann/json.hpp>
@@ -42,6 +42,7 @@ nlohmann::ordered_json json_of(const v1::Member& member);
 nlohmann::ordered_json json_of(const v1::Region& region);
 nlohmann::ordered_json json_of(const v1::Provenance& row);
 nlohmann::ordered_json json_of(const v1::WatchEventsResponse& event);
+std::string event_line(const v1::WatchEventsResponse& event);  // time, name and fields, in one line
 
 // ---- cli_mind.cc
 struct AskArguments {
@@ -85,6 +86,13 @@ std::optional<int64_t> parse_duration_s(const std::string& text);
 
 // ---- cli_doctor.cc
 ExitCode doctor_verb(Cli& cli);
+
+// ---- cli_top.cc
+struct TopArguments {
+  double interval_s = 2;
+  uint64_t count_max = 0;  // 0: until it is ended
+};
+ExitCode top_verb(Cli& cli, const TopArguments& arguments);
 
 // ---- cli_bundle.cc
 struct ExportArguments {

@@ -29,6 +29,7 @@ struct Status {
     double loss = 0;           // bits per predicted position, recent training mean; 0: none yet
     double bits_per_byte = 0;  // the same on text only; 0: none yet
     std::string fingerprint;
+    uint64_t tokens = 0;  // positions predicted by training steps since start
   } model;
   struct {
     uint64_t members = 0, neighbours = 0, sent_bytes = 0, received_bytes = 0;

@@ -278,6 +278,7 @@ void Learner::learn_one_step() {
   }
   failed_steps_ = 0;
   ++change_;
+  tokens_ += outcome->predicted;
   average(loss_, outcome->loss);
   if (outcome->is_text_only) average(bits_per_byte_, outcome->loss);
   ++steps_since_exchange_;
@@ -487,6 +488,7 @@ void Learner::publish_report() {
   std::lock_guard lock(mutex_);
   report_.step = mind.step_count();
   report_.loss = loss_;
+  report_.tokens = tokens_;
   report_.bits_per_byte = bits_per_byte_;
   report_.published = mind.published();
   report_.bits_per_parameter = mind.bits_per_parameter();

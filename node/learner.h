@@ -32,6 +32,7 @@ struct LearnerReport {
   std::string state = "starting", reason, next;
   int64_t since_s = 0;
   uint64_t step = 0;
+  uint64_t tokens = 0;  // predicted by steps since start
   double loss = 0, bits_per_byte = 0;  // moving averages; 0: none yet
   swarm::Digest base_hash{};
   uint64_t deltas = 0;  // known to the base: counted in it, or held
@@ -174,6 +175,7 @@ class Learner {
   std::chrono::steady_clock::time_point started_, exchanged_, saved_, announced_at_, rest_until_,
       renew_at_;
   double loss_ = 0, bits_per_byte_ = 0;
+  uint64_t tokens_ = 0;  // predicted by steps
 
   mutable std::mutex mutex_;  // guards what follows
   LearnerReport report_;

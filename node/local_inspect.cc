@@ -33,6 +33,7 @@ void fill(const Status& status, v1::GetStatusResponse& out) {
   if (status.model.loss > 0) model.set_loss(status.model.loss);
   if (status.model.bits_per_byte > 0) model.set_bits_per_byte(status.model.bits_per_byte);
   model.set_fingerprint(status.model.fingerprint);
+  model.set_tokens(status.model.tokens);
   auto& swarm = *out.mutable_swarm();
   swarm.set_members(status.swarm_state.members);
   swarm.set_neighbours(status.swarm_state.neighbours);

@@ -61,7 +61,8 @@ Status Node::status() {
                   .step = learner.step,
                   .loss = learner.loss,
                   .bits_per_byte = learner.bits_per_byte,
-                  .fingerprint = to_hex(fingerprint_)};
+                  .fingerprint = to_hex(fingerprint_),
+                  .tokens = learner.tokens};
   const TransportCounters traffic = transport_->counters();
   auto& shown = status.swarm_state;
   shown.sent_bytes = traffic.sent_bytes;

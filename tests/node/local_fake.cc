@@ -28,6 +28,7 @@ Status FakeDaemon::status() {
   status.model.parameters = 1150000;
   status.model.step = 1200;
   status.model.loss = 2.5;
+  status.model.tokens = tokens += 100;
   status.model.fingerprint = "f00d";
   status.swarm_state.members = 2;
   status.swarm_state.neighbours = neighbours;
@@ -59,6 +60,7 @@ std::vector<swarm::MemberView> FakeDaemon::members() {
   other.address = "192.0.2.7:7411";
   other.state = swarm::MemberState::suspect;
   other.rtt_ms = 1.5;
+  other.is_linked = is_linked;
   other.score = -2;
   other.software = "0.1.0";
   other.step = 40;

@@ -57,6 +57,8 @@ class FakeDaemon final : public Daemon {
   std::vector<Applicant> applicants;
   std::string foreign_id;  // of a member that this node may not revoke
   uint64_t neighbours = 1;
+  bool is_linked = false;  // drossel
+  std::atomic<uint64_t> tokens{0};
   bool is_held = false;  // drossel's influence
   bool is_learned = true;
   std::string bundle = std::string(600000, 'b');  // what it exports
