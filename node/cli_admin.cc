@@ -147,7 +147,8 @@ std::optional<int64_t> parse_duration_s(const std::string& text) {
 }
 
 ExitCode pause_verb(Cli& cli) {
-  return command(cli, &LocalClient::pause, "paused; go on with: starling resume",
+  return command(cli, &LocalClient::pause,
+                 "paused: it learns nothing, answers and exchanges; go on with: starling resume",
                  {{"paused", true}});
 }
 ExitCode resume_verb(Cli& cli) {

@@ -347,6 +347,14 @@ Result<std::vector<ConfigValue>, ConfigError> explain_config(const std::string& 
   return values;
 }
 
+std::vector<std::string> differing_keys(const Config& one, const Config& other) {
+  std::vector<std::string> keys;
+  for (const auto& key : config_keys()) {
+    if (value_text(key, one) != value_text(key, other)) keys.push_back(dotted(key));
+  }
+  return keys;
+}
+
 std::string default_yaml(const Config& config) {
   const Config defaults;
   std::string out =

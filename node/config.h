@@ -107,6 +107,9 @@ struct ConfigValue {
 };
 Result<std::vector<ConfigValue>, ConfigError> explain_config(const std::string& path);
 
+// Keys ("node.name") whose values differ.
+std::vector<std::string> differing_keys(const Config& one, const Config& other);
+
 std::string default_yaml(const Config& config);  // a commented file that parses back to `config`
 
 }  // namespace starling::node

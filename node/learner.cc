@@ -41,7 +41,10 @@ void average(double& mean, double value) {
 }  // namespace
 
 Learner::Learner(LearnerWiring wiring)
-    : wiring_(std::move(wiring)), schedule_(wiring_.config), trouble_(wiring_.trouble) {
+    : wiring_(std::move(wiring)),
+      schedule_(wiring_.config),
+      paused_(wiring_.is_paused),
+      trouble_(wiring_.trouble) {
   finished_ = schedule_.is_finite() &&
               schedule_.is_over(wiring_.mind->step_count(), wiring_.mind->learned_seconds());
   deltas_at_snapshot_ = wiring_.mind->exchange().applied().delta_count();
@@ -105,7 +108,9 @@ void Learner::run(const std::stop_token& stop) {
       if (state == "serving" && steps_since_exchange_ > 0 && !personal_since_) exchange();
       if (state != "waiting-for-peers") wiring_.mind->rest();
       set_state(state, reason,
-                state == "idle" ? "starling learn FILE gives it something to learn" : "");
+                state == "idle"     ? "starling learn FILE gives it something to learn"
+                : state == "paused" ? "starling resume lets it learn again, also after a restart"
+                                    : "");
     }
     const auto wake =
         reason.empty()
@@ -214,7 +219,8 @@ void Learner::install_now(const Install& install) {
 
 // Empty: it may learn now. Otherwise the reason, and the state that goes with it.
 std::string Learner::why_not_learning(std::string& state) const {
-  if (paused_) return state = "paused", "paused by its owner; starling resume goes on";
+  if (paused_)
+    return state = "paused", "paused by its owner: it learns nothing, answers and exchanges";
   if (failed_steps_ >= failed_steps_max) return state = "degraded", trouble_;
   if (finished_)
     return state = "serving",

@@ -32,7 +32,7 @@ struct LearnerReport {
   std::string state = "starting", reason, next;
   int64_t since_s = 0;
   uint64_t step = 0;
-  uint64_t tokens = 0;  // predicted by steps since start
+  uint64_t tokens = 0;                 // predicted by steps since start
   double loss = 0, bits_per_byte = 0;  // moving averages; 0: none yet
   swarm::Digest base_hash{};
   uint64_t deltas = 0;  // known to the base: counted in it, or held
@@ -51,7 +51,8 @@ struct LearnerWiring {
   Events* events = nullptr;
   const Identity* identity = nullptr;
   Config config;
-  std::string trouble;  // found at start (a damaged file, say): shown until it is mended
+  std::string trouble;     // found at start (a damaged file, say): shown until it is mended
+  bool is_paused = false;  // by its owner, before this start
   std::function<bool(swarm::Input)> to_swarm;  // false: the protocol thread does not keep up
   std::function<void(const swarm::SnapshotOffer&, const std::string& path)> offer;
   std::function<swarm::SwarmView()> view;
@@ -110,6 +111,8 @@ class Learner {
 
   std::optional<Result<TeachOutcome, Failure>> teach(const model::Pair& pair, uint32_t steps_max,
                                                      std::chrono::milliseconds timeout);
+  // Upload budget, share of the processor, hours and the checkpoints' interval; the rest stays.
+  bool follow(const Config& fresh, std::chrono::milliseconds timeout);
   bool set_paused(bool paused, std::chrono::milliseconds timeout);
   std::optional<Result<std::string, Failure>> write_checkpoint(std::chrono::milliseconds timeout);
   std::optional<Result<std::string, Failure>> roll_back(std::chrono::milliseconds timeout);

@@ -46,6 +46,20 @@ std::optional<Result<TeachOutcome, Failure>> Learner::teach(const model::Pair& p
       timeout);
 }
 
+bool Learner::follow(const Config& fresh, milliseconds timeout) {
+  const auto take_over = [this, fresh](Mind&) {
+    Config& own = wiring_.config;
+    own.swarm.upload_kib_per_s = fresh.swarm.upload_kib_per_s;
+    own.limits.cpu_percent = fresh.limits.cpu_percent;
+    own.limits.hours = fresh.limits.hours;
+    own.checkpoint.interval_s = fresh.checkpoint.interval_s;
+    schedule_ = Schedule(own);
+    rest_until_ = steady_clock::now();
+    return true;
+  };
+  return call(take_over, timeout).has_value();
+}
+
 bool Learner::set_paused(bool paused, milliseconds timeout) {
   return call([this, paused](Mind&) { return paused_ = paused, true; }, timeout).has_value();
 }

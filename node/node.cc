@@ -255,13 +255,26 @@ Result<EvaluateOutcome, Failure> Node::evaluate(DataKind kind, std::vector<uint8
   return *outcome;
 }
 
+bool Node::follow(const Config& fresh) { return learner_->follow(fresh, answer_timeout); }
+
 Result<Done, Failure> Node::pause() {
   if (!learner_->set_paused(true, answer_timeout)) return busy("pause");
-  return Done{};
+  return keep_paused(true);
 }
 
 Result<Done, Failure> Node::resume() {
   if (!learner_->set_paused(false, answer_timeout)) return busy("resume");
+  return keep_paused(false);
+}
+
+// A device that its owner paused does not start to learn because it was switched off and on.
+Result<Done, Failure> Node::keep_paused(bool is_paused) {
+  std::lock_guard lock(data_mutex_);
+  db_->set(paused_key, is_paused ? "1" : "0");
+  if (const auto fault = db_->take_fault()) {
+    return fail(FailureKind::exhausted,
+                "done until the next start, which will not know of it: " + *fault);
+  }
   return Done{};
 }
 

@@ -24,6 +24,8 @@ class Node : public Daemon {
   ~Node() override;
   // False: the last checkpoint could not be written (the log says why).
   bool stop();
+  // Takes over what a running node can of a changed configuration (reload.h). False: it was busy.
+  bool follow(const Config& fresh);
   bool is_leaving() const { return is_leaving_; }
   const Home& home() const { return home_; }
 
@@ -77,6 +79,8 @@ class Node : public Daemon {
   std::optional<std::string> foreign(const swarm::BundleHead& head) const;
   Result<Done, Failure> read_bundle(
       const Spool& spool, const std::function<Result<Done, Failure>(swarm::Input)>& on_input) const;
+  static constexpr const char* paused_key = "paused";  // in state.db: "1" or "0"
+  Result<Done, Failure> keep_paused(bool is_paused);
   std::string keep_data(const Source& source, const std::vector<uint8_t>& bytes);
 
   Home home_;

@@ -262,6 +262,7 @@ Result<Done, HomeError> Node::open_links() {
       .identity = &home_.identity,
       .config = config,
       .trouble = trouble_,
+      .is_paused = db_->get(paused_key) == "1",
       .to_swarm = [this](swarm::Input input) { return driver_->push(std::move(input)); },
       .offer = [this](const swarm::SnapshotOffer& offer,
                       const std::string& path) { driver_->offer(offer, path); },

@@ -11,6 +11,7 @@
 #include "node/log.h"
 #include "node/node.h"
 #include "node/notify.h"
+#include "node/reload.h"
 #include "node/resources.h"
 
 namespace starling::node {
@@ -27,24 +28,29 @@ ExitCode fail(const HomeError& error) {
 }
 
 // Blocked before any thread starts, so that all of them inherit it and only wait_for_end() takes
-// the signals.
+// the signals. The terminal's hang-up ends what was started there; elsewhere it asks to read the
+// configuration again.
 sigset_t block_signals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   return signals;
 }
 
-void wait_for_end(const sigset_t& signals, const Node& node) {
+void wait_for_end(const sigset_t& signals, Node& node, Reloader& reloader) {
+  const bool is_at_terminal = isatty(STDIN_FILENO) == 1;
   const int64_t watchdog_ms = watchdog_interval_ms();
   int64_t since_watchdog_ms = 0;
   while (!node.is_leaving()) {
     const timespec timeout{0, poll_ms * 1000000};
     const int received = sigtimedwait(&signals, nullptr, &timeout);
-    if (received > 0) {
+    if (received == SIGHUP && !is_at_terminal) {
+      reloader.reload(node);
+    } else if (received > 0) {
       log_info("signal",
                {{"number", std::to_string(received)}, {"next", "a last checkpoint, then the end"}});
       return;
@@ -90,7 +96,8 @@ ExitCode run_node(const RunOptions& options) {
 
   log_info("running", {{"directory", options.directory}, {"listen", (*node)->status().listen}});
   notify_systemd("READY=1");
-  wait_for_end(signals, **node);
+  Reloader reloader(live.config, live.paths.config, !options.log_level.empty());
+  wait_for_end(signals, **node, reloader);
   notify_systemd("STOPPING=1");
   // A second signal ends the process at once: what is on disk is always a whole state.
   std::signal(SIGINT, SIG_DFL);

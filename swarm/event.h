@@ -124,8 +124,7 @@ struct Wake {};  // next_deadline() has come
 using Input = std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta,
                            ReceivedRefused, Publish, Recovered, Forgotten, BaseReached,
                            SnapshotAvailable, SnapshotInstalled, ChunkSaved, Progress, AddAddress,
-                           Ban, Leave, Wake, Revoke, ImportedMessage, ImportedDelta, Heard,
-                           Accuse>;
+                           Ban, Leave, Wake, Revoke, ImportedMessage, ImportedDelta, Heard, Accuse>;
 
 // ---- Output
 // ------------------------------------------------------------------------------------------------

@@ -262,7 +262,8 @@ TEST_CASE("eval prints bits per byte of a text and accuracy of pairs") {
 TEST_CASE("the owner's commands reach the node") {
   FakeNode node;
   const std::string& dir = node.directory;
-  CHECK(starling({"pause", "--dir", dir}).out == "paused; go on with: starling resume\n");
+  CHECK(starling({"pause", "--dir", dir}).out ==
+        "paused: it learns nothing, answers and exchanges; go on with: starling resume\n");
   CHECK(json_of(starling({"pause", "--json", "--dir", dir})) == Json{{"paused", true}});
   CHECK(json_of(starling({"resume", "--json", "--dir", dir})) == Json{{"paused", false}});
   CHECK(starling({"snapshot", "--dir", dir}).out == "wrote checkpoints/snapshot\n");

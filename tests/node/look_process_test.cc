@@ -80,3 +80,32 @@ TEST_CASE_FIXTURE(Learning,
   CHECK(verdict("checkpoint") == "ok");
   CHECK(verdict("state") == "none");
 }
+
+TEST_CASE_FIXTURE(Learning,
+                  "a paused node says what goes on, takes in, and is paused after a restart") {
+  REQUIRE(starling_cli({"pause", "--dir", a.directory()}).exit_code == 0);
+  REQUIRE(a.wait_until(patience_s, [](const json& s) { return s["state"] == "paused"; }));
+  const json paused = a.status();
+  CHECK(paused["paused"] == true);
+  CHECK(paused["reason"].get<std::string>().find("answers and exchanges") != std::string::npos);
+  CHECK(paused["next"].get<std::string>().starts_with("starling resume"));
+  CHECK(starling_cli({"ask", "--dir", a.directory(), "The number "}).exit_code == 0);
+
+  RealNode b{folder / "b"};
+  join(folder / "b", "ben", a);
+  b.start();
+  REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["neighbours"] == 1; }));
+  const std::string text = folder.write("more.txt", sentences(400, 800));
+  REQUIRE(starling_cli({"learn", "--dir", b.directory(), text}).exit_code == 0);
+  CHECK(a.wait_until(patience_s, [](const json& s) { return s["swarm"]["accepted"] >= 2; }));
+  CHECK(a.status()["model"]["step"] == paused["model"]["step"]);
+
+  a.signal(SIGTERM);
+  REQUIRE(a.wait_exit(patience_s) == 0);
+  a.start();
+  CHECK(a.wait_until(patience_s, [](const json& s) { return s["state"] == "paused"; }));
+  REQUIRE(starling_cli({"resume", "--dir", a.directory()}).exit_code == 0);
+  CHECK(a.wait_until(patience_s, [&](const json& s) {
+    return s["state"] == "learning" && s["model"]["step"] > paused["model"]["step"];
+  }));
+}
