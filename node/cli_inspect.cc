@@ -3,6 +3,7 @@
 #include <cmath>
 #include <ctime>
 #include <iostream>
+#include <optional>
 
 #include "node/cli_verbs.h"
 #include "node/table.h"
@@ -33,6 +34,71 @@ std::string seconds_text(bool has_value, double value) {
   return has_value ? duration_text(value) : "-";
 }
 
+// Of a limit; nothing without one.
+std::optional<double> share(double used, uint64_t limit) {
+  if (limit == 0) return std::nullopt;
+  return used / static_cast<double>(limit);
+}
+
+struct Shares {
+  std::optional<double> upload, download, day;  // of the last minute's rates, and of today
+};
+Shares shares_of(const v1::BudgetStatus& budget) {
+  const auto today = static_cast<double>(budget.sent_today() + budget.received_today());
+  return {
+      share(static_cast<double>(budget.sent_last_minute()) / 60, budget.upload_bytes_per_s()),
+      share(static_cast<double>(budget.received_last_minute()) / 60, budget.download_bytes_per_s()),
+      share(today, budget.daily_bytes())};
+}
+
+// Deltas that came for each that was new; 0: none came.
+double duplicates_ratio(const v1::SwarmStatus& swarm) {
+  if (swarm.accepted() == 0) return 0;
+  return static_cast<double>(swarm.accepted() + swarm.duplicates()) /
+         static_cast<double>(swarm.accepted());
+}
+
+Json budget_json(const v1::SwarmStatus& swarm) {
+  const v1::BudgetStatus& budget = swarm.budget();
+  const Shares used = shares_of(budget);
+  const auto number = [](const std::optional<double>& value) {
+    return value ? Json(*value) : Json();
+  };
+  return {{"sent_today", budget.sent_today()},
+          {"received_today", budget.received_today()},
+          {"sent_last_minute", budget.sent_last_minute()},
+          {"received_last_minute", budget.received_last_minute()},
+          {"upload_bytes_per_s", budget.upload_bytes_per_s()},
+          {"download_bytes_per_s", budget.download_bytes_per_s()},
+          {"daily_bytes", budget.daily_bytes()},
+          {"quiet_hours", budget.quiet_hours()},
+          {"upload_used", number(used.upload)},
+          {"download_used", number(used.download)},
+          {"daily_used", number(used.day)},
+          {"restraint", budget.restraint()},
+          {"upload_short", budget.upload_short()},
+          {"download_short", budget.download_short()},
+          {"duplicates_ratio", duplicates_ratio(swarm)}};
+}
+
+std::string budget_line(const v1::SwarmStatus& swarm) {
+  const v1::BudgetStatus& budget = swarm.budget();
+  const Shares used = shares_of(budget);
+  std::string text = "today " + size_text(budget.sent_today()) + " sent, " +
+                     size_text(budget.received_today()) + " received";
+  const auto add = [&](const std::optional<double>& value, const std::string& of) {
+    if (value) text += "; " + number_text(*value * 100, 0) + " % of " + of;
+  };
+  add(used.day, size_text(budget.daily_bytes()) + " a day");
+  add(used.upload, size_text(budget.upload_bytes_per_s()) + "/s up");
+  add(used.download, size_text(budget.download_bytes_per_s()) + "/s down");
+  if (budget.restraint() == "quiet_hours") text += "; quiet hours " + budget.quiet_hours();
+  if (budget.restraint() == "day_used") text += "; deltas wait until midnight";
+  if (swarm.accepted() > 0)
+    text += "; " + number_text(duplicates_ratio(swarm), 2) + " copies of a delta";
+  return text;
+}
+
 std::string status_screen(const Cli& cli, const v1::GetStatusResponse& status) {
   const auto& model = status.model();
   const auto& swarm = status.swarm();
@@ -60,6 +126,7 @@ std::string status_screen(const Cli& cli, const v1::GetStatusResponse& status) {
                         number_text(swarm.bits_per_parameter(), 2) + " bits a parameter), " +
                         count_text(swarm.accepted()) + " accepted, " + count_text(swarm.held()) +
                         " held, " + count_text(swarm.refused()) + " refused");
+  line("bytes    ", budget_line(swarm));
   for (const auto& [reason, count] : std::map<std::string, uint64_t>(
            swarm.refused_by_reason().begin(), swarm.refused_by_reason().end())) {
     if (count > 0) line("         ", "refused " + count_text(count) + ": " + reason);
@@ -155,7 +222,8 @@ Json json_of(const v1::GetStatusResponse& status) {
             {"duplicates", swarm.duplicates()},
             {"published", swarm.published()},
             {"refused_by_reason", reasons},
-            {"bits_per_parameter", swarm.bits_per_parameter()}}},
+            {"bits_per_parameter", swarm.bits_per_parameter()},
+            {"budget", budget_json(swarm)}}},
           {"resources",
            {{"memory_bytes", resources.memory_bytes()},
             {"cpu_percent", resources.cpu_percent()},

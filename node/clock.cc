@@ -1,5 +1,6 @@
 #include "node/clock.h"
 
+#include <algorithm>
 #include <ctime>
 
 namespace starling::node {
@@ -23,6 +24,25 @@ int minute_of_day() {
   tm local{};
   localtime_r(&now, &local);
   return local.tm_hour * 60 + local.tm_min;
+}
+
+std::string date_of_day() {
+  const time_t now = time(nullptr);
+  tm local{};
+  localtime_r(&now, &local);
+  char text[16];
+  return std::string(text, strftime(text, sizeof text, "%Y-%m-%d", &local));
+}
+
+int64_t ms_to_midnight() {
+  const int64_t now_ms = unix_ms();
+  const time_t now = static_cast<time_t>(now_ms / 1000);
+  tm local{};
+  localtime_r(&now, &local);
+  local.tm_hour = local.tm_min = local.tm_sec = 0;
+  ++local.tm_mday;
+  local.tm_isdst = -1;  // days of 23 and 25 hours
+  return std::max<int64_t>(1, int64_t{mktime(&local)} * 1000 - now_ms);
 }
 
 }  // namespace starling::node

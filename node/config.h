@@ -52,7 +52,11 @@ struct Config {
     uint32_t steps_per_exchange = 20;  // H
     double outer = 2;                  // s = min(1, outer / N)
     double budget_fraction = 0.25;     // k is at most this, at most 1/N
-    uint64_t upload_kib_per_s = 0;     // 0: no limit of our own
+    // Every byte of the swarm's frames counts, not only the own deltas.
+    uint64_t upload_kib_per_s = 0;    // 0: no limit of our own, as with the next two
+    uint64_t download_kib_per_s = 0;  // what neighbours may send is what we ask for
+    uint64_t daily_mib = 0;           // sent and received together, from midnight to midnight
+    std::string quiet_hours;          // "08:00-18:00": no delta moves then; empty: never
     uint32_t wait_for_members =
         1;               // learn only once this many members (with us) are known; 1: at once
     double wait_s = 60;  // but not longer than this

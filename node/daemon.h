@@ -39,6 +39,8 @@ struct Status {
     std::map<std::string, uint64_t> refused_by_reason;  // frames, deltas and handshakes
     double bits_per_parameter =
         0;  // mean over own published frames, headers and signatures included
+    swarm::BudgetView budget;
+    std::string quiet_hours;
   } swarm_state;
   struct {
     uint64_t memory_bytes = 0;  // resident

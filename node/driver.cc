@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "node/clock.h"
+#include "node/day_count.h"
 #include "node/file_hash.h"
 #include "node/log.h"
 #include "swarm/codec.h"
@@ -20,6 +21,9 @@ namespace {
 
 constexpr size_t offered_snapshots_max = 3;
 constexpr int64_t wake_delay_max_ms = 1000;
+// The wall's clock may be set at any time; what was spent today is on disk that often.
+constexpr int64_t calendar_interval_ms = 5000;
+constexpr int64_t day_save_interval_ms = 60000;
 
 template <typename... F>
 struct Overload : F... {
@@ -140,7 +144,8 @@ std::optional<Driver::Report> Driver::report(std::chrono::milliseconds timeout) 
   return ask(
       [this] {
         const swarm::Instant now = boot_now();
-        return Report{state_->members(now), state_->counters(), state_->view(now)};
+        return Report{state_->members(now), state_->counters(), state_->view(now),
+                      state_->budget(now)};
       },
       timeout);
 }
@@ -162,13 +167,17 @@ std::optional<swarm::Counters> Driver::take(std::vector<swarm::Input> inputs,
 
 void Driver::run(const std::stop_token& stop) {
   while (true) {
+    follow_calendar();
     const swarm::Instant now = boot_now();
     const int64_t delay_ms =
         std::clamp<int64_t>(state_->next_deadline().ms - now.ms, 0, wake_delay_max_ms);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(delay_ms);
     std::optional<Item> item = queue_.pop_until(deadline);
     if (!item) {
-      if (stop.stop_requested()) return;  // closed and drained
+      if (stop.stop_requested()) {  // closed and drained
+        save_day(*wiring_.db, state_->budget(boot_now()).today);
+        return;
+      }
       if (state_->next_deadline() <= boot_now()) handle(swarm::Wake{});
       continue;
     }
@@ -178,6 +187,16 @@ void Driver::run(const std::stop_token& stop) {
       handle(std::move(std::get<swarm::Input>(*item)));
     }
   }
+}
+
+void Driver::follow_calendar() {
+  const swarm::Instant now = boot_now();
+  if (now.ms - calendar_at_.ms < calendar_interval_ms) return;
+  calendar_at_ = now;
+  handle(calendar_now(wiring_.quiet_hours));
+  if (now.ms - day_saved_at_.ms < day_save_interval_ms) return;
+  day_saved_at_ = now;
+  save_day(*wiring_.db, state_->budget(now).today);
 }
 
 void Driver::handle(swarm::Input input) {
@@ -194,7 +213,7 @@ void Driver::handle(swarm::Input input) {
 void Driver::act(swarm::Output& output) {
   std::visit(Overload{
                  [&](swarm::Send& send_output) { send(send_output.to, send_output.message); },
-                 [&](swarm::SendFrame& frame) { transport_->send(frame.to, frame.frame); },
+                 [&](swarm::SendFrame& frame) { send(frame.to, frame.frame); },
                  [&](swarm::SendStored& request) { send_stored(request); },
                  [&](swarm::SendChunk& request) { send_chunk(request); },
                  [&](swarm::Open& open) { transport_->open(open.address, open.expected); },
@@ -227,6 +246,11 @@ void Driver::act(swarm::Output& output) {
              output);
 }
 
+void Driver::send(const swarm::PeerId& to, swarm::SharedBytes frame) {
+  state_->charge_sent(frame->size(), boot_now());
+  transport_->send(to, std::move(frame));
+}
+
 void Driver::send(const swarm::PeerId& to, const swarm::Message& message) {
   const swarm::FrameHeader header{.kind = swarm::FrameKind::control,
                                   .swarm = options_.swarm,
@@ -234,8 +258,8 @@ void Driver::send(const swarm::PeerId& to, const swarm::Message& message) {
                                   .seq = ++control_seq_,
                                   .fingerprint = options_.fingerprint};
   const swarm::Bytes payload = swarm::encode_message(message);
-  transport_->send(to, std::make_shared<const swarm::Bytes>(
-                           swarm::seal(header, payload, wiring_.identity->signer())));
+  send(to, std::make_shared<const swarm::Bytes>(
+               swarm::seal(header, payload, wiring_.identity->signer())));
 }
 
 void Driver::send_stored(const swarm::SendStored& request) {
@@ -245,7 +269,7 @@ void Driver::send_stored(const swarm::SendStored& request) {
     (void)push(swarm::Forgotten{{request.key}});
     return;
   }
-  transport_->send(request.to, std::make_shared<const swarm::Bytes>(std::move(*frame)));
+  send(request.to, std::make_shared<const swarm::Bytes>(std::move(*frame)));
 }
 
 void Driver::prove(const swarm::Prove& request) {

@@ -30,6 +30,7 @@ struct DriverWiring {
   std::string snapshots;           // directory for incoming snapshot files
   uint64_t snapshot_size_max = 0;  // bytes
   uint64_t seed = 0;
+  std::string quiet_hours;
   std::function<void(const swarm::Admissions&)> on_admissions;  // on the protocol thread
 };
 
@@ -59,6 +60,7 @@ class Driver {
     std::vector<swarm::MemberView> members;
     swarm::Counters counters;
     swarm::SwarmView view;
+    swarm::BudgetView budget;
   };
   // As of now, from the protocol thread. None: it did not answer in time.
   std::optional<Report> report(std::chrono::milliseconds timeout);
@@ -94,6 +96,8 @@ class Driver {
   void run(const std::stop_token& stop);
   void handle(swarm::Input input);
   void act(swarm::Output& output);
+  void follow_calendar();
+  void send(const swarm::PeerId& to, swarm::SharedBytes frame);
   void send(const swarm::PeerId& to, const swarm::Message& message);
   void send_stored(const swarm::SendStored& request);
   void prove(const swarm::Prove& request);
@@ -111,6 +115,7 @@ class Driver {
   Learner* learner_ = nullptr;
   Queue<Item> queue_{queue_max};
   uint64_t control_seq_ = 0;
+  swarm::Instant calendar_at_{INT64_MIN / 2}, day_saved_at_{INT64_MIN / 2};
   swarm::Digest incoming_{};                   // the snapshot file whose chunks come in
   std::optional<swarm::DeltaKey> not_stored_;  // the last one that the log would not take
   std::vector<swarm::Output> outbox_;

@@ -27,8 +27,7 @@ constexpr milliseconds announce_interval{500};
 constexpr std::chrono::seconds renew_interval{2};
 constexpr int renew_share_used = 50, renew_share_unused = 200;  // one in so many
 constexpr std::chrono::seconds served_unused_max{30};
-constexpr uint64_t payload_bytes_least = 1024;  // a delta below this is not worth its header
-constexpr int learner_nice = 10;                // answering comes before learning
+constexpr int learner_nice = 10;  // answering comes before learning
 
 double seconds_since(steady_clock::time_point start) {
   return std::chrono::duration<double>(steady_clock::now() - start).count();
@@ -105,12 +104,12 @@ void Learner::run(const std::stop_token& stop) {
     cores.give_back();
     if (!reason.empty()) {
       // A short text ends between two exchanges; what it taught is for the others too.
-      if (state == "serving" && steps_since_exchange_ > 0 && !personal_since_) exchange();
+      if (state == "serving" && has_unsent() && !personal_since_) exchange();
       if (state != "waiting-for-peers") wiring_.mind->rest();
       set_state(state, reason,
                 state == "idle"     ? "starling learn FILE gives it something to learn"
                 : state == "paused" ? "starling resume lets it learn again, also after a restart"
-                                    : "");
+                                    : what_waits());
     }
     const auto wake =
         reason.empty()
@@ -256,10 +255,13 @@ bool Learner::is_over() const {
 void Learner::learn_one_step() {
   has_waited_ = true;
   Mind& mind = *wiring_.mind;
-  set_state(trouble_.empty() ? "learning" : "degraded", trouble_.empty() ? "" : trouble_,
-            "exchange in " +
-                std::to_string(wiring_.config.swarm.steps_per_exchange - steps_since_exchange_) +
-                " steps");
+  const std::string waits = what_waits();
+  set_state(trouble_.empty() ? "learning" : "degraded", trouble_,
+            !waits.empty() ? waits
+                           : "exchange in " +
+                                 std::to_string(wiring_.config.swarm.steps_per_exchange -
+                                                steps_since_exchange_) +
+                                 " steps");
   const auto start = steady_clock::now();
   // A node that lags behind cools with the others: its full steps would undo what they have
   // settled. One that is new among old ones has its own run before it.
@@ -310,17 +312,6 @@ void Learner::end_part() {
   personal_since_ = wiring_.mind->step_count();
 }
 
-// What the configured upload rate leaves for one delta: it goes to every neighbour once. 0: no
-// bound.
-uint64_t Learner::payload_bytes_max(const swarm::SwarmView& view) {
-  const double seconds = seconds_since(exchanged_);
-  exchanged_ = steady_clock::now();
-  if (wiring_.config.swarm.upload_kib_per_s == 0) return 0;
-  const double bytes = static_cast<double>(wiring_.config.swarm.upload_kib_per_s) * 1024 * seconds;
-  return std::max(payload_bytes_least,
-                  static_cast<uint64_t>(bytes / std::max(1u, view.neighbours)));
-}
-
 void Learner::exchange() {
   if (undo_if_diverged()) return;
   steps_since_exchange_ = 0;
@@ -334,8 +325,12 @@ void Learner::exchange() {
   judge();
   tell_base();
   const swarm::SwarmView view = wiring_.view();
+  const std::optional<uint64_t> payload_bytes = payload_bytes_max(view);
+  owes_delta_ = !payload_bytes;
+  if (owes_delta_) return;  // what was learned is in the next one
+  exchanged_ = steady_clock::now();
   std::optional<swarm::Publish> publication =
-      mind.publish(view, payload_bytes_max(view), wiring_.identity->signer(), unix_s());
+      mind.publish(view, *payload_bytes, wiring_.identity->signer(), unix_s());
   ++change_;
   if (!publication) return;
   ++base_change_;

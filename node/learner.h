@@ -139,9 +139,11 @@ class Learner {
   bool is_over() const;
   void end_part();
   void learn_one_step();
-  uint64_t payload_bytes_max(const swarm::SwarmView& view);
+  std::optional<uint64_t> payload_bytes_max(const swarm::SwarmView& view) const;
+  std::string what_waits() const;
   bool undo_if_diverged();
   void tell_suspended(const Mind::Repair& repair);
+  bool has_unsent() const;
   void exchange();
   void finish();
   void after_commands();
@@ -174,6 +176,7 @@ class Learner {
   bool finished_ = false;
   bool is_saved_ = true;     // the last checkpoint went well
   bool has_waited_ = false;  // for members, once
+  bool owes_delta_ = false;  // the budget was too short for the last one
   std::string trouble_;      // why the state is degraded; empty: it is not
   std::chrono::steady_clock::time_point started_, exchanged_, saved_, announced_at_, rest_until_,
       renew_at_;

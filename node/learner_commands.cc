@@ -49,7 +49,6 @@ std::optional<Result<TeachOutcome, Failure>> Learner::teach(const model::Pair& p
 bool Learner::follow(const Config& fresh, milliseconds timeout) {
   const auto take_over = [this, fresh](Mind&) {
     Config& own = wiring_.config;
-    own.swarm.upload_kib_per_s = fresh.swarm.upload_kib_per_s;
     own.limits.cpu_percent = fresh.limits.cpu_percent;
     own.limits.hours = fresh.limits.hours;
     own.checkpoint.interval_s = fresh.checkpoint.interval_s;

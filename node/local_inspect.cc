@@ -18,6 +18,32 @@ std::string hex(std::span<const uint8_t> bytes) {
   return text;
 }
 
+const char* restraint_name(swarm::Restraint restraint) {
+  switch (restraint) {
+    case swarm::Restraint::none:
+      return "none";
+    case swarm::Restraint::quiet_hours:
+      return "quiet_hours";
+    case swarm::Restraint::day_used:
+      return "day_used";
+  }
+  return "none";
+}
+
+void fill(const swarm::BudgetView& view, const std::string& quiet_hours, v1::BudgetStatus& out) {
+  out.set_sent_today(view.today.sent_bytes);
+  out.set_received_today(view.today.received_bytes);
+  out.set_sent_last_minute(view.sent_last_minute);
+  out.set_received_last_minute(view.received_last_minute);
+  out.set_upload_bytes_per_s(view.limits.up_bytes_per_s);
+  out.set_download_bytes_per_s(view.limits.down_bytes_per_s);
+  out.set_daily_bytes(view.limits.day_bytes);
+  out.set_quiet_hours(quiet_hours);
+  out.set_restraint(restraint_name(view.restraint));
+  out.set_upload_short(view.is_up_short);
+  out.set_download_short(view.is_down_short);
+}
+
 void fill(const Status& status, v1::GetStatusResponse& out) {
   out.set_name(status.name);
   out.set_id(status.id);
@@ -50,6 +76,7 @@ void fill(const Status& status, v1::GetStatusResponse& out) {
     (*swarm.mutable_refused_by_reason())[reason] = count;
   }
   swarm.set_bits_per_parameter(status.swarm_state.bits_per_parameter);
+  fill(status.swarm_state.budget, status.swarm_state.quiet_hours, *swarm.mutable_budget());
   auto& resources = *out.mutable_resources();
   resources.set_memory_bytes(status.resources.memory_bytes);
   resources.set_cpu_percent(status.resources.cpu_percent);

@@ -65,6 +65,7 @@ Status Node::status() {
                   .tokens = learner.tokens};
   const TransportCounters traffic = transport_->counters();
   auto& shown = status.swarm_state;
+  shown.quiet_hours = home_.config.swarm.quiet_hours;
   shown.sent_bytes = traffic.sent_bytes;
   shown.received_bytes = traffic.received_bytes;
   shown.base_hash = to_hex(learner.base_hash);
@@ -83,6 +84,7 @@ Status Node::status() {
     shown.accepted = counters.accepted;
     shown.refused += counters.refused;
     shown.duplicates = counters.duplicates;
+    shown.budget = report->budget;
     for (size_t i = 0; i < counters.refused_by_reason.size(); ++i) {
       if (counters.refused_by_reason[i] == 0) continue;
       shown.refused_by_reason[std::string(swarm::drop_reason_name(

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "node/clock.h"
+#include "node/day_count.h"
 #include "node/file.h"
 #include "node/footprint.h"
 #include "node/interfaces.h"
@@ -188,7 +189,8 @@ swarm::Recovered Node::recovered() const {
   swarm::Recovered recovered{.have = mind_->exchange().applied(),
                              .stored = {},
                              .members = db_->members(),
-                             .admissions = db_->admissions()};
+                             .admissions = db_->admissions(),
+                             .today = load_day(*db_)};
   const std::vector<DeltaStore::Entry> entries = log_->entries();
   for (size_t i = 0; i < entries.size(); ++i) {
     if (!recovered.have.contains(entries[i].key)) continue;
@@ -242,6 +244,7 @@ Result<Done, HomeError> Node::open_links() {
       .snapshots = home_.paths.snapshots,
       .snapshot_size_max = parameters_ * 4 + (16u << 20),
       .seed = seed,
+      .quiet_hours = config.swarm.quiet_hours,
       .on_admissions = [this](const auto& admissions) { honour_accusations(admissions); }});
   const swarm::InboundRules rules{home_.swarm, fingerprint_, &table_};
   auto transport = Transport::start(
@@ -323,6 +326,7 @@ swarm::StateOptions Node::state_options() const {
   swarm::Config protocol;
   protocol.heartbeat_interval_ms = static_cast<int64_t>(config.swarm.sync_interval_s * 1000);
   protocol.active_view_max = config.swarm.neighbours;
+  protocol.budget = budget_limits(config.swarm);
   const auto sign = [this](swarm::MemberRecord record) {
     return swarm::sign_record(std::move(record), home_.identity.signer());
   };

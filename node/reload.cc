@@ -10,8 +10,8 @@ namespace starling::node {
 
 namespace {
 
-constexpr std::array at_once_keys = {"swarm.upload_kib_per_s", "limits.cpu_percent", "limits.hours",
-                                     "checkpoint.interval_s", "log.level"};
+constexpr std::array at_once_keys = {"limits.cpu_percent", "limits.hours", "checkpoint.interval_s",
+                                     "log.level"};
 
 std::string listed(const std::vector<std::string>& keys) {
   std::string text;
@@ -47,7 +47,6 @@ void Reloader::reload(Node& node) {
               {{"error", "the learner was busy for too long"}, {"next", "send the signal again"}});
     return;
   }
-  running_.swarm.upload_kib_per_s = fresh->swarm.upload_kib_per_s;
   running_.limits.cpu_percent = fresh->limits.cpu_percent;
   running_.limits.hours = fresh->limits.hours;
   running_.checkpoint.interval_s = fresh->checkpoint.interval_s;

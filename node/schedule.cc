@@ -27,6 +27,13 @@ bool parse_hours(const std::string& hours, int& from_minute, int& to_minute) {
   return true;
 }
 
+bool is_within(const std::string& hours, int minute_of_day) {
+  int from = 0, to = 0;
+  if (!parse_hours(hours, from, to)) return false;
+  if (from < to) return minute_of_day >= from && minute_of_day < to;
+  return minute_of_day >= from || minute_of_day < to;
+}
+
 Schedule::Schedule(const Config& config)
     : rate_(config.learn.learning_rate > 0 ? config.learn.learning_rate
                                            : preset_learning_rate(config.model.preset)),
@@ -39,10 +46,6 @@ Schedule::Schedule(const Config& config)
   if (config.swarm.exchange) {
     const double personal = static_cast<double>(steps_) * config.learn.personal_fraction;
     shared_steps_ = steps_ - static_cast<uint64_t>(personal);
-  }
-  if (!hours_.empty()) {
-    const bool is_valid = parse_hours(hours_, from_minute_, to_minute_);
-    assert(is_valid);  // load_config has refused anything else
   }
 }
 
@@ -80,9 +83,7 @@ double Schedule::learning_rate(const Progress& progress) const {
 }
 
 bool Schedule::is_allowed_at(int minute_of_day) const {
-  if (hours_.empty() || from_minute_ == to_minute_) return true;
-  if (from_minute_ < to_minute_) return minute_of_day >= from_minute_ && minute_of_day < to_minute_;
-  return minute_of_day >= from_minute_ || minute_of_day < to_minute_;
+  return hours_.empty() || is_within(hours_, minute_of_day);
 }
 
 double Schedule::rest_after(double seconds) const {

@@ -49,10 +49,11 @@ class Schedule {
   uint64_t steps_, shared_steps_, passes_max_;
   uint32_t cpu_percent_;
   std::string hours_;
-  int from_minute_ = 0, to_minute_ = 0;
 };
 
 // "22:00-06:00" to minutes of the day; false when it is not of that form.
 bool parse_hours(const std::string& hours, int& from_minute, int& to_minute);
+// Is that minute of the day within them? They may span midnight; empty: never.
+bool is_within(const std::string& hours, int minute_of_day);
 
 }  // namespace starling::node

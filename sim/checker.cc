@@ -49,6 +49,7 @@ double Checker::mean_delta_bytes() const {
 
 void Checker::signed_by_origin(const swarm::DeltaKey& key, const swarm::SharedBytes& frame) {
   ledger_[key].push_back(frame);
+  delta_bytes_max_ = std::max<uint64_t>(delta_bytes_max_, frame->size());
 }
 
 void Checker::applied(const World& world, uint32_t node, const swarm::DeltaKey& key,
@@ -78,6 +79,19 @@ std::optional<swarm::Digest> Checker::base_of(const swarm::Exchange& exchange) c
   return base.hash();
 }
 
+// A second's worth may be saved up, and the last delta goes out on the last byte.
+void Checker::keeps_budget(const World& world, const Device& device) {
+  constexpr uint64_t seconds = 61;
+  const swarm::BudgetView budget = device.state().budget(world.instant());
+  const auto check = [&](uint64_t rate, uint64_t moved, uint64_t last, const char* way) {
+    if (rate == 0) return;
+    note("budgets_kept", moved <= seconds * rate + last * delta_bytes_max_,
+         name(world, device.index) + way + std::to_string(moved) + " bytes in a minute");
+  };
+  check(budget.limits.up_bytes_per_s, budget.sent_last_minute, 1, " sent ");
+  check(budget.limits.down_bytes_per_s, budget.received_last_minute, 2, " received ");
+}
+
 void Checker::look(const World& world, bool is_thorough) {
   std::map<swarm::Bytes, std::pair<uint32_t, swarm::Digest>> first_of_set;
   for (const auto& device : world.devices) {
@@ -85,6 +99,7 @@ void Checker::look(const World& world, bool is_thorough) {
     const Learner& learner = device->learner();
     const uint32_t node = device->index;
     note("weights_finite", learner.is_finite(), name(world, node));
+    keeps_budget(world, *device);
     swarm::Bytes set = swarm::encode(learner.exchange().applied());
     // A node that has not judged yet may count otherwise: at the end all must have.
     const swarm::Bytes judgement = learner.exchange().judgement().encode();

@@ -9,6 +9,7 @@
 
 namespace starling::sim {
 
+class Device;
 class World;
 
 class Checker {
@@ -36,6 +37,7 @@ class Checker {
   double mean_delta_bytes() const;
 
  private:
+  void keeps_budget(const World& world, const Device& device);
   void note(const std::string& check, bool is_good, const std::string& failure);
   // Genesis and what the ledger has of `applied`; nothing when a number was signed twice.
   std::optional<swarm::Digest> base_of(const swarm::Exchange& exchange) const;
@@ -43,6 +45,7 @@ class Checker {
 
   const Course* course_;
   std::map<swarm::DeltaKey, std::vector<swarm::SharedBytes>> ledger_;
+  uint64_t delta_bytes_max_ = 0;  // of the largest frame
   std::map<std::string, Outcome> outcomes_;
 };
 

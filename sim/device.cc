@@ -153,6 +153,7 @@ void Device::boot() {
                                     .sign = sign};
   state_ = std::make_unique<swarm::State>(
       options, rng_for(world->seed, Purpose::state, (boots << 32) | index), world->instant());
+  published_at_ = world->now;
   input(std::move(recovered));
   for (const auto& [offer, file] : disk_.snapshots) input(swarm::SnapshotAvailable{offer});
   input(swarm::BaseReached{learner_->exchange().applied(), learner_->base_hash()});
@@ -194,6 +195,11 @@ void Device::input(swarm::Input event) {
   ++wake_token;
   if (deadline != swarm::never) world->at(deadline.ms * 1000, WakeUp{index, wake_token});
   for (const swarm::Output& output : outbox) perform(output);
+}
+
+void Device::charge(size_t bytes) {
+  sent_bytes += bytes;
+  if (is_up()) state_->charge_sent(bytes, world->instant());
 }
 
 bool Device::is_finished() const {
@@ -240,12 +246,21 @@ void Device::learned() {
   go_on();
 }
 
+uint64_t Device::payload_bytes_max(const swarm::SwarmView& view) const {
+  constexpr uint64_t least = 1024;  // a delta below this is not worth its header
+  if (view.own_bytes_per_s == 0) return 0;
+  const auto past_ms = static_cast<uint64_t>((world->now - published_at_) / 1000);
+  return std::max(least, view.own_bytes_per_s * past_ms / 1000);
+}
+
 void Device::publish() {
   const swarm::FrameHeader header{
       .swarm = world->swarm, .epoch = disk_.epoch, .seq = published_ + 1};
   judge();
-  auto publication = learner_->publish(state_->view(world->instant()), header, keys_->signer(),
+  const swarm::SwarmView view = state_->view(world->instant());
+  auto publication = learner_->publish(view, payload_bytes_max(view), header, keys_->signer(),
                                        tamper ? &*tamper : nullptr);
+  published_at_ = world->now;
   if (!publication) return;
   ++published_;
   const swarm::DeltaKey key{{id_, disk_.epoch}, published_};

@@ -46,6 +46,7 @@ class Device {
   void boot();
   void crash(bool loses_disk);
   void input(swarm::Input event);
+  uint64_t payload_bytes_max(const swarm::SwarmView& view) const;
   void publish();
   void learned();   // a slice of learning is over
   void announce();  // judges, and tells the protocol what the base has come to
@@ -58,6 +59,7 @@ class Device {
   bool is_finished() const;
   bool is_hostile() const { return tamper.has_value(); }
   const swarm::State& state() const { return *state_; }
+  void charge(size_t bytes);  // that it has sent
   const Learner& learner() const { return *learner_; }
   const swarm::Admissions* admissions() const { return disk_.admissions.get(); }
   Learner& learner() { return *learner_; }
@@ -112,6 +114,7 @@ class Device {
   uint64_t identities_ = 0;
   Disk disk_;
   uint64_t control_seq_ = 0, published_ = 0;
+  Micros published_at_ = 0;  // or when it came up
   bool is_announcing_ = false;
   bool is_news_due_ = false;       // of the base, once the slice is over
   bool is_expulsion_due_ = false;  // likewise

@@ -121,7 +121,8 @@ void Learner::learn(uint32_t count, uint64_t swarm_step, bool is_idle) {
   if (student_) student_->trainer.release_scratch();
 }
 
-std::optional<swarm::Publish> Learner::publish(swarm::SwarmView view, swarm::FrameHeader header,
+std::optional<swarm::Publish> Learner::publish(swarm::SwarmView view, uint64_t payload_bytes_max,
+                                               swarm::FrameHeader header,
                                                const swarm::Signer& signer, Tamper* tamper) {
   std::vector<uint64_t> tokens(course_->table.size(), steps_since_exchange_);
   if (student_) {
@@ -134,6 +135,7 @@ std::optional<swarm::Publish> Learner::publish(swarm::SwarmView view, swarm::Fra
   header.samples = steps_since_exchange_;
   const swarm::PublishOptions options{.budget_fraction = course_->learn.budget_fraction,
                                       .outer = course_->learn.outer,
+                                      .payload_bytes_max = payload_bytes_max,
                                       .steps = static_cast<uint32_t>(steps_since_exchange_)};
   steps_since_exchange_ = 0;
   hash_.reset();

@@ -61,8 +61,10 @@ class Learner {
   // `count` steps. Thread: any, one at a time; touches nothing but this object.
   void learn(uint32_t count, uint64_t swarm_step, bool is_idle);
   // Ends an exchange. `tamper`: what a hostile node makes of its delta; none: an honest one.
-  std::optional<swarm::Publish> publish(swarm::SwarmView view, swarm::FrameHeader header,
-                                        const swarm::Signer& signer, Tamper* tamper);
+  // `payload_bytes_max`: what the budget leaves; 0: no bound.
+  std::optional<swarm::Publish> publish(swarm::SwarmView view, uint64_t payload_bytes_max,
+                                        swarm::FrameHeader header, const swarm::Signer& signer,
+                                        Tamper* tamper);
   bool accept(const swarm::DeltaKey& key, const swarm::DeltaSummary& summary,
               swarm::ByteView payload);
   // From a sealed frame, as it stands in the log.

@@ -123,6 +123,12 @@ void add_network_keys(std::vector<Key>& keys) {
   add("heartbeat_ms", field<double, &S::network, &S::Network::heartbeat_ms>(), 100, 1e6);
 }
 
+void add_budget_keys(std::vector<Key>& keys) {
+  const Adder add("budget", keys);
+  add("up_kib_s", field<double, &S::budget, &S::Budget::up_kib_s>(), 0, 1e7);
+  add("down_kib_s", field<double, &S::budget, &S::Budget::down_kib_s>(), 0, 1e7);
+}
+
 void add_faults_keys(std::vector<Key>& keys) {
   const Adder add("faults", keys);
   add("until_s", field<double, &S::faults, &S::Faults::until_s>(), 0, 30 * day_s);
@@ -156,6 +162,7 @@ std::vector<Key> make_keys() {
   add_deal_keys(keys);
   add_devices_keys(keys);
   add_network_keys(keys);
+  add_budget_keys(keys);
   add_faults_keys(keys);
   add_hostile_keys(keys);
   return keys;

@@ -65,6 +65,10 @@ struct Scenario {
     double nat_share = 0;   // of nodes that only dial out
     double heartbeat_ms = 2000;
   } network;
+  struct Budget {           // what nodes keep to of themselves, whatever their line carries
+    double up_kib_s = 0;    // 0: no limit
+    double down_kib_s = 0;  // 0: no limit
+  } budget;
   struct Faults {
     double until_s = 0;         // no new fault after this, and all are mended; 0: none at all
     double crash_per_hour = 0;  // of each node

@@ -49,6 +49,8 @@ World::World(const Scenario& with, const Course& of, const Lessons& dealt,
                                  : std::numeric_limits<Micros>::max()),
       threads_(options.threads) {
   config.heartbeat_interval_ms = static_cast<int64_t>(with.network.heartbeat_ms);
+  config.budget.up_bytes_per_s = static_cast<uint64_t>(with.budget.up_kib_s * 1024);
+  config.budget.down_bytes_per_s = static_cast<uint64_t>(with.budget.down_kib_s * 1024);
   config.members_max = std::max(config.members_max, with.run.nodes + with.run.nodes / 4);
   for (uint32_t node = 0; node < with.run.nodes; ++node) {
     devices.push_back(std::make_unique<Device>(*this, node));
@@ -272,8 +274,9 @@ swarm::Input World::opened(const Arrival& arrival) {
   const Parcel& parcel = arrival.parcel;
   if (!parcel.is_delta) {
     auto message = swarm::decode_message(*parcel.bytes);
-    if (!message) return swarm::ReceivedRefused{from, message.error()};
-    return swarm::ReceivedMessage{from, parcel.header, std::move(*message)};
+    const size_t size = parcel.bytes->size() + swarm::header_size;
+    if (!message) return swarm::ReceivedRefused{from, message.error(), size};
+    return swarm::ReceivedMessage{from, parcel.header, std::move(*message), size};
   }
   auto found = judged_.find(parcel.bytes.get());
   if (found == judged_.end()) {
@@ -370,7 +373,7 @@ void World::transmit(uint32_t from, const swarm::PeerId& to, Parcel parcel) {
   if (found == links_.end()) return;
   Link& link = found->second;
   const size_t size = parcel.bytes->size() + (parcel.is_delta ? 0 : swarm::header_size);
-  devices[from]->sent_bytes += size;
+  devices[from]->charge(size);
   ++devices[from]->frames_sent;
   const auto transit = network.send(from, target, link.ways[from < target ? 0 : 1], size, now);
   if (transit.is_broken) return at(transit.arrives_at, LinkBreaks{from, target, link.generation});

@@ -72,6 +72,11 @@ std::vector<DeltaKey> DeltaLog::arrived(uint64_t after, uint64_t until) const {
   return keys;
 }
 
+uint32_t DeltaLog::size_of(const DeltaKey& key) const {
+  const auto found = entries_.find(key);
+  return found == entries_.end() ? 0 : found->second.size;
+}
+
 uint64_t DeltaLog::count_of(const PeerId& origin) const {
   const auto& streams = have_.streams();
   uint64_t count = 0;

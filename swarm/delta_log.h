@@ -40,6 +40,7 @@ class DeltaLog {
   // None: not served any more, or never had.
   std::optional<ShortHash> hash_of(const DeltaKey& key) const;
   const VersionVector& have() const { return have_; }
+  uint32_t size_of(const DeltaKey& key) const;    // bytes of the frame; 0: not known
   uint64_t count_of(const PeerId& origin) const;  // deltas of that member that we have
   // How many came in this life, also from disk: the number of the newest.
   uint64_t arrivals() const { return arrivals_; }

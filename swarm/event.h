@@ -36,6 +36,7 @@ struct ReceivedMessage {
   PeerId from;
   FrameHeader header;  // header.origin is the peer itself
   Message message;
+  size_t size = 0;  // bytes of the frame
 };
 struct ReceivedDelta {
   PeerId from;
@@ -47,6 +48,7 @@ struct ReceivedDelta {
 struct ReceivedRefused {
   PeerId from;
   DropReason reason;
+  size_t size = 0;  // bytes of the frame, as far as known
 };
 
 // Commands of the own node.
@@ -54,6 +56,12 @@ struct Publish {  // the own delta, already sealed and already in the own base
   FrameHeader header;
   DeltaSummary summary;
   SharedBytes frame;
+};
+// What was sent and received on a day, in bytes of frames.
+struct DayCount {
+  uint64_t sent_bytes = 0;
+  uint64_t received_bytes = 0;
+  friend bool operator==(const DayCount&, const DayCount&) = default;
 };
 struct Recovered {     // start-up: what checkpoint and log on disk already hold
   VersionVector have;  // what the learner was given, whether it counts in the base or not
@@ -65,6 +73,7 @@ struct Recovered {     // start-up: what checkpoint and log on disk already hold
   std::vector<Entry> stored;  // those whose frames can be served from the log
   std::vector<MemberRecord> members;
   std::vector<Bytes> admissions;  // items, as AdmissionsChanged gave them
+  DayCount today;                 // before this start
 };
 struct Forgotten {  // the log on disk dropped these (retention); they can no longer be served one
                     // by one
@@ -118,13 +127,20 @@ struct ImportedDelta {
   DeltaSummary summary;
   SharedBytes frame;
 };
+// From the clock on the wall, at the start and whenever it says something new. A driver that sends
+// none has days of 24 hours from its start.
+struct Calendar {
+  int64_t day_left_ms = 86400000;  // then the day's bytes are counted anew
+  bool is_quiet = false;           // deltas wait
+};
 struct Leave {};
 struct Wake {};  // next_deadline() has come
 
 using Input = std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta,
                            ReceivedRefused, Publish, Recovered, Forgotten, BaseReached,
                            SnapshotAvailable, SnapshotInstalled, ChunkSaved, Progress, AddAddress,
-                           Ban, Leave, Wake, Revoke, ImportedMessage, ImportedDelta, Heard, Accuse>;
+                           Ban, Leave, Wake, Revoke, ImportedMessage, ImportedDelta, Heard, Accuse,
+                           Calendar>;
 
 // ---- Output
 // ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "swarm/budget.h"
 #include "swarm/message.h"
 
 namespace starling::swarm {
@@ -68,8 +69,9 @@ void Pulls::admit(const VersionVector& mine, const std::vector<PullSource>& sour
       }
       if (!is_wanted(key) || !make_room()) continue;
       Want want;
-      const bool is_pushed =
-          source.peer != key.stream.origin && has_source(sources, key.stream.origin);
+      const bool is_pushed = !Budget::wants_pulls_only(config_.budget) &&
+                             source.peer != key.stream.origin &&
+                             has_source(sources, key.stream.origin);
       want.due = is_pushed ? now.after(push_grace_ms) : now;
       wants_.emplace(key, std::move(want));
       ++admitted;
@@ -86,7 +88,8 @@ void Pulls::rest(Want& want, Instant now) const {
 }
 
 Pulls::Asks Pulls::plan(const VersionVector& mine, const std::vector<PullSource>& sources,
-                        const std::function<bool(const DeltaKey&)>& is_wanted, Instant now) {
+                        const std::function<bool(const DeltaKey&)>& is_wanted, Instant now,
+                        uint64_t in_flight_max) {
   std::erase_if(wants_, [&](const auto& item) {
     return mine.contains(item.first) || (!item.second.asked && !is_wanted(item.first));
   });
@@ -105,10 +108,10 @@ Pulls::Asks Pulls::plan(const VersionVector& mine, const std::vector<PullSource>
     }
   }
   std::sort(ready.begin(), ready.end());
-  const size_t in_flight_max = config_.pulls_in_flight_max;
+  in_flight_max = std::min<uint64_t>(in_flight_max, config_.pulls_in_flight_max);
   // No single peer may fill the flight with promises it does not keep.
-  const size_t share_max =
-      sources.size() > 1 ? std::max<size_t>(1, in_flight_max / 2) : in_flight_max;
+  const uint64_t share_max =
+      sources.size() > 1 ? std::max<uint64_t>(1, in_flight_max / 2) : in_flight_max;
   Asks asks;
   for (const auto& [distance, key] : ready) {
     if (total >= in_flight_max) break;

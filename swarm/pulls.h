@@ -32,10 +32,12 @@ class Pulls {
   explicit Pulls(const Config& config) : config_(config) {}
 
   // What to ask now, per peer. `is_wanted` refuses streams and keys that would not be taken.
-  // Sources in order of id.
+  // Sources in order of id. `in_flight_max`: what the budget allows, if that is less than the
+  // configuration does.
   using Asks = std::map<PeerId, std::vector<DeltaKey>>;
   Asks plan(const VersionVector& mine, const std::vector<PullSource>& sources,
-            const std::function<bool(const DeltaKey&)>& is_wanted, Instant now);
+            const std::function<bool(const DeltaKey&)>& is_wanted, Instant now,
+            uint64_t in_flight_max = UINT64_MAX);
   bool is_asked(const DeltaKey& key) const;  // now or a while ago
   void arrived(const DeltaKey& key) { wants_.erase(key); }
   void put_off(const DeltaKey& key, Instant now);  // it came and could not be taken now

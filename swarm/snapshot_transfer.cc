@@ -61,12 +61,14 @@ void SnapshotTransfer::expire(Instant now) {
   for (const PeerId& peer : silent) lose_source(peer);
 }
 
-std::vector<SnapshotTransfer::Ask> SnapshotTransfer::next_requests(Instant now) {
+std::vector<SnapshotTransfer::Ask> SnapshotTransfer::next_requests(Instant now,
+                                                                   uint64_t in_flight_max) {
   std::vector<Ask> asks;
   if (phase_ != Phase::fetching) return asks;
   expire(now);
+  in_flight_max = std::min<uint64_t>(in_flight_max, chunks_in_flight_max);
   for (uint32_t index = 0; index < pieces_.size(); ++index) {
-    if (pending_.size() >= chunks_in_flight_max || sources_.empty()) break;
+    if (pending_.size() >= in_flight_max || sources_.empty()) break;
     if (pieces_[index] != Piece::missing) continue;
     if (!pace_.take(now)) break;
     // The sender with the fewest unanswered requests, so that all of them share the work.
@@ -156,11 +158,12 @@ bool SnapshotTransfer::is_installing(const DeltaKey& key) const {
   return phase_ == Phase::installing && offer_.have.contains(key);
 }
 
-Instant SnapshotTransfer::next(Instant now) {
+Instant SnapshotTransfer::next(Instant now, uint64_t in_flight_max) {
   if (phase_ != Phase::fetching) return never;
   Instant earliest = never;
   for (const auto& [index, pending] : pending_) earliest = std::min(earliest, pending.due);
-  const bool has_room = pending_.size() < chunks_in_flight_max && !sources_.empty();
+  const bool has_room = pending_.size() < std::min<uint64_t>(in_flight_max, chunks_in_flight_max) &&
+                        !sources_.empty();
   const bool has_missing =
       std::find(pieces_.begin(), pieces_.end(), Piece::missing) != pieces_.end();
   if (has_room && has_missing) earliest = std::min(earliest, pace_.ready_at(now));

@@ -40,7 +40,8 @@ class SnapshotTransfer {
     PeerId peer;
     ChunkRequest request;
   };
-  std::vector<Ask> next_requests(Instant now);
+  // `in_flight_max`: what the budget allows, if that is less than chunks_in_flight_max.
+  std::vector<Ask> next_requests(Instant now, uint64_t in_flight_max = chunks_in_flight_max);
   // What a chunk is: to be saved, late (asked for, but already here), or never asked for.
   enum class Taken : uint8_t { save, late, unexpected, malformed };
   Taken take(const PeerId& from, const Chunk& chunk);
@@ -52,7 +53,7 @@ class SnapshotTransfer {
   bool is_coming(const DeltaKey& key) const;  // while chunks flow or the file is being installed
   bool is_installing(
       const DeltaKey& key) const;  // the driver may have it in its base at any moment
-  Instant next(Instant now);
+  Instant next(Instant now, uint64_t in_flight_max = chunks_in_flight_max);
 
  private:
   enum class Piece : uint8_t { missing, asked, saving, done };

@@ -17,6 +17,7 @@ State::Parts::Parts(const StateOptions& given, Rng generator, Instant now)
       overlay(given.config, self),
       dialling(given.config, self, given.self.addresses),
       reference(given.config),
+      budget(given.config.budget, now),
       pulls(given.config),
       transfer(given.config, now),
       admissions(given.swarm),
@@ -57,6 +58,7 @@ void State::Parts::blame(Turn& turn, const PeerId& peer, DropReason reason, int 
 }
 
 void State::Parts::on(Turn& turn, const ReceivedRefused& refused) {
+  budget.charge_received(refused.size, turn.now);
   const auto link = links.find(refused.from);
   if (link == links.end()) return;
   if (refused.reason == DropReason::unknown_kind) {
@@ -80,6 +82,7 @@ void State::Parts::on(Turn& turn, const Recovered& recovered) {
     if (std::isfinite(entry.raw_norm) && entry.raw_norm > 0)
       reference.add(entry.key.stream.origin, entry.raw_norm);
   }
+  budget.restore(recovered.today);
   for (const Bytes& item : recovered.admissions) admissions.add(item);
   settle_admissions(turn, false);
   for (const MemberRecord& record : recovered.members) learn(turn, record, self);
@@ -144,15 +147,14 @@ void State::Parts::run_due(Turn& turn) {
     turn.outbox.push_back(std::move(open));
   if (pulls.expire(turn.now)) want_plan(turn.now);
   if (plan_at <= turn.now) plan_pulls(turn);
-  for (const SnapshotTransfer::Ask& ask : transfer.next_requests(turn.now)) {
-    turn.outbox.push_back(Send{ask.peer, ask.request});
-  }
+  ask_chunks(turn);
+  serve_waiting(turn);
 }
 
 Instant State::Parts::earliest(Instant now) {
   if (is_leaving) return never;
   Instant next = std::min(
-      {tick_at, digest_at, records_at, plan_at, dialling.next(), pulls.next(), transfer.next(now)});
+      {tick_at, digest_at, records_at, plan_at, dialling.next(), pulls.next(), budget_next(now)});
   for (const auto& [peer, closing_at] : parting) next = std::min(next, closing_at);
   for (const auto& [peer, link] : links) {
     const Instant silent = failed_at(config, link.is_greeted ? link.heard_at : link.up_at);
@@ -186,6 +188,7 @@ void State::handle(Input input, Instant now, std::vector<Output>& outbox) {
     return;
   }
   parts_->forgive_own_sleep(now);
+  if (parts_->budget.advance(now)) parts_->want_plan(now);
   std::visit([&](const auto& event) { parts_->on(turn, event); }, input);
   if (!parts_->is_leaving) parts_->run_due(turn);
   parts_->deadline = parts_->earliest(now);
@@ -193,6 +196,8 @@ void State::handle(Input input, Instant now, std::vector<Output>& outbox) {
 }
 
 Instant State::next_deadline() const { return parts_->deadline; }
+
+void State::charge_sent(uint64_t bytes, Instant now) { parts_->budget.charge_sent(bytes, now); }
 
 SwarmView State::view(Instant now) const {
   const Parts& parts = *parts_;
@@ -215,6 +220,8 @@ SwarmView State::view(Instant now) const {
   }
   view.reference_norm = parts.reference.value();
   view.deltas = parts.log.have().delta_count();
+  view.own_bytes_per_s = parts.budget.own_bytes_per_s(view.active_origins - 1, now);
+  view.restraint = parts.budget.restraint();
   return view;
 }
 
@@ -276,6 +283,8 @@ std::vector<MemberView> State::members(Instant now) const {
 }
 
 const Counters& State::counters() const { return parts_->counters; }
+
+BudgetView State::budget(Instant now) const { return parts_->budget.view(now); }
 
 std::vector<MemberRecord> State::records() const {
   std::vector<MemberRecord> records = parts_->roster.records();

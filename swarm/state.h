@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/rng.h"
+#include "swarm/budget.h"
 #include "swarm/config.h"
 #include "swarm/event.h"
 
@@ -56,6 +57,10 @@ struct SwarmView {
   double reference_norm = 0;    // 0: not enough deltas yet
   uint64_t deltas = 0;          // in the version vector
   uint64_t median_step = 0;     // of the neighbours; 0: there is none
+  // What the budget leaves for the own deltas: bytes of payload for each second since the last one.
+  // 0: no bound.
+  uint64_t own_bytes_per_s = 0;
+  Restraint restraint = Restraint::none;  // other than none: nothing is to be published now
 };
 
 struct StateOptions {
@@ -78,10 +83,13 @@ class State {
 
   void handle(Input input, Instant now, std::vector<Output>& outbox);
   Instant next_deadline() const;
+  // Of the last outputs, what went out: before the next handle().
+  void charge_sent(uint64_t bytes, Instant now);
 
   SwarmView view(Instant now) const;
   std::vector<MemberView> members(Instant now) const;
   const Counters& counters() const;
+  BudgetView budget(Instant now) const;
   std::vector<MemberRecord> records() const;  // of all members it knows, the own one first
   const VersionVector& have() const;
   bool is_member(const PublicKey& key) const;

@@ -23,15 +23,15 @@ void State::Parts::on(Turn& turn, const Publish& publish) {
   log.add(key, {short_hash(publish.header.payload_hash),
                 static_cast<uint32_t>(publish.frame->size()), publish.summary.norm});
   turn.outbox.push_back(Store{key, publish.frame});
-  for (const auto& [peer, link] : links) {
-    if (link.is_greeted) turn.outbox.push_back(SendFrame{peer, key, publish.frame});
-  }
+  push_own(turn, key, publish.frame);
   ++counters.published;
   reference.add(self, believed_norm(publish.summary));
   changed(turn.now);
 }
 
 void State::Parts::on(Turn& turn, const ReceivedDelta& received) {
+  budget.charge_received(received.frame->size(), turn.now);
+  budget.delta_seen(received.frame->size());
   const auto found = links.find(received.from);
   if (found == links.end()) return;  // was under way when we closed the link
   if (!found->second.is_greeted) {
@@ -209,6 +209,11 @@ std::vector<PullSource> State::Parts::sources() const {
 void State::Parts::plan_pulls(Turn& turn) {
   plan_at = never;
   planned_at = turn.now;
+  const uint64_t in_flight_max = budget.coming_max(budget.delta_size(), turn.now);
+  if (in_flight_max == 0) {  // a restraint's end calls for a plan by itself
+    plan_at = budget.ask_at(turn.now);
+    return;
+  }
   const auto is_wanted = [this](const DeltaKey& key) {
     const Stream& stream = key.stream;
     if (roster.is_banned(stream.origin) || admissions.is_outcast(stream.origin)) return false;
@@ -216,7 +221,7 @@ void State::Parts::plan_pulls(Turn& turn) {
     if (stream.origin == self) return stream.epoch < options.self.epoch;
     return roster.is_member(stream.origin);
   };
-  for (auto& [peer, keys] : pulls.plan(log.have(), sources(), is_wanted, turn.now)) {
+  for (auto& [peer, keys] : pulls.plan(log.have(), sources(), is_wanted, turn.now, in_flight_max)) {
     turn.outbox.push_back(Send{peer, Pull{std::move(keys)}});
   }
   consider_snapshots(turn);
@@ -232,7 +237,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Pull& pull) {
       continue;
     }
     if (!link.served.take(turn.now)) return drop_mildly(turn, from, DropReason::rate_limited);
-    turn.outbox.push_back(SendStored{from, key});
+    serve(turn, from, key);
   }
   if (is_folded && !snapshots.empty()) turn.outbox.push_back(Send{from, snapshots.back()});
 }
@@ -301,8 +306,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const ChunkRequest& requ
     if (uint64_t{request.index} * chunk_size_max >= offer.size) {
       return drop(turn, from, DropReason::malformed, penalty_of(DropReason::malformed));
     }
-    turn.outbox.push_back(SendChunk{from, request.file_hash, request.index});
-    return;
+    return serve(turn, from, request);
   }
 }
 

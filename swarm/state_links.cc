@@ -133,6 +133,7 @@ bool State::Parts::is_in_order(Turn& turn, Link& link, const ReceivedMessage& re
 }
 
 void State::Parts::on(Turn& turn, const ReceivedMessage& received) {
+  budget.charge_received(received.size, turn.now);
   const auto found = links.find(received.from);
   if (found == links.end()) return;  // was under way when we closed the link
   Link& link = found->second;
@@ -325,7 +326,8 @@ void State::Parts::send_hello(Turn& turn, const PeerId& peer) {
   Hello hello;
   hello.version_min = options.version_min;
   hello.version_max = options.version_max;
-  hello.features = features_own;
+  hello.features = feature_views;
+  if (Budget::wants_pulls_only(config.budget)) hello.features |= feature_pulls_only;
   hello.extension = wish_for(peer);
   hello.fingerprint = options.fingerprint;
   hello.software = options.software;
@@ -383,7 +385,9 @@ void State::Parts::send_heartbeat(Turn& turn, const PeerId& peer, Link& link) {
   link.is_have_wanted = false;
   turn.outbox.push_back(Send{peer, std::move(heartbeat)});
   // Between 90 and 110 % of the interval, so that the swarm's heartbeats do not fall in step.
-  const int64_t interval_ms = config.heartbeat_interval_ms;
+  // Twice as rare while the budget is in debt: half of what makes us suspect.
+  const int64_t interval_ms =
+      config.heartbeat_interval_ms * (budget.send_at(turn.now) > turn.now ? 2 : 1);
   const auto spread = static_cast<uint64_t>(interval_ms / 5 + 1);
   const int64_t delay_ms = interval_ms - interval_ms / 10 + static_cast<int64_t>(rng.below(spread));
   link.heartbeat_at = turn.now.after(std::max<int64_t>(1, delay_ms));

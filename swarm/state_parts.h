@@ -1,7 +1,8 @@
 #pragma once
 // The state's inside, shared by state.cc (inputs, time, views), state_links.cc (links, greeting,
 // members, heartbeats), state_overlay.cc (with whom to be linked), state_liveness.cc (who is
-// alive), state_deltas.cc (deltas, pulls, snapshots) and state_admissions.cc (who may be a member).
+// alive), state_deltas.cc (deltas, pulls, snapshots), state_budget.cc (what waits for the byte
+// budget) and state_admissions.cc (who may be a member).
 // Nothing else includes it.
 #include <deque>
 #include <map>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "swarm/accept.h"
+#include "swarm/budget.h"
 #include "swarm/delta_log.h"
 #include "swarm/dialling.h"
 #include "swarm/link.h"
@@ -37,10 +39,21 @@ inline constexpr size_t disputed_max = 256;
 inline constexpr size_t spare_links_max =
     16;  // links beyond the active view, until their Hello is refused
 
+inline constexpr size_t waiting_max =
+    1024;  // answers that wait for the budget; the rest is asked again
+
 // One call of handle().
 struct Turn {
   Instant now;
   std::vector<Output>& outbox;
+  uint64_t released = 0;  // bytes of deltas and chunks among the outputs, not charged yet
+};
+
+// What was asked of us and waits for the budget, until the one who asked gives up.
+struct Waiting {
+  PeerId to;
+  std::variant<DeltaKey, ChunkRequest> wanted;
+  Instant asked_at;
 };
 
 struct State::Parts {
@@ -140,6 +153,15 @@ struct State::Parts {
   void want_plan(Instant now);
   void changed(Instant now);  // our vector grew: tell soon, and see what else is missing
 
+  // state_budget.cc
+  void on(Turn& turn, const Calendar& calendar);
+  void push_own(Turn& turn, const DeltaKey& key, const SharedBytes& frame);
+  void serve(Turn& turn, const PeerId& to, std::variant<DeltaKey, ChunkRequest> wanted);
+  void release(Turn& turn, const Waiting& next);
+  void serve_waiting(Turn& turn);
+  void ask_chunks(Turn& turn);
+  Instant budget_next(Instant now);
+
   // state_admissions.cc
   void on(Turn& turn, const Revoke& revoke);
   void on(Turn& turn, const Accuse& accuse);
@@ -166,6 +188,8 @@ struct State::Parts {
   Scores scores;
   DeltaLog log;
   ReferenceNorm reference;
+  Budget budget;
+  std::deque<Waiting> waiting;
   Pulls pulls;
   SnapshotTransfer transfer;
   Admissions admissions;

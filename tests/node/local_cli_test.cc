@@ -27,7 +27,17 @@ TEST_CASE("status --json has the agreed keys and values") {
   CHECK(keys_of(status["swarm"]) ==
         "members neighbours sent_bytes received_bytes accepted held refused base_hash deltas "
         "duplicates published "
-        "refused_by_reason bits_per_parameter");
+        "refused_by_reason bits_per_parameter budget");
+  CHECK(keys_of(status["swarm"]["budget"]) ==
+        "sent_today received_today sent_last_minute received_last_minute upload_bytes_per_s "
+        "download_bytes_per_s daily_bytes quiet_hours upload_used download_used daily_used "
+        "restraint upload_short download_short duplicates_ratio");
+  CHECK(status["swarm"]["budget"]["sent_today"] == 3 << 20);
+  CHECK(status["swarm"]["budget"]["daily_used"] == 0.5);
+  CHECK(status["swarm"]["budget"]["upload_used"] == 0.25);
+  CHECK(status["swarm"]["budget"]["download_used"].is_null());  // there is no limit
+  CHECK(status["swarm"]["budget"]["restraint"] == "quiet_hours");
+  CHECK(status["swarm"]["budget"]["duplicates_ratio"] == 2);
   CHECK(keys_of(status["resources"]) == "memory_bytes cpu_percent disk_bytes uptime_s");
   CHECK(status["name"] == "amsel");
   CHECK(status["swarm_id"] == "00112233445566778899aabbccddeeff");
@@ -49,6 +59,10 @@ TEST_CASE("status says the state in a word, since when, why and what comes next"
         std::string::npos);
   CHECK(ran.out.find("received 1.0 TiB\n") != std::string::npos);
   CHECK(ran.out.find("refused 2: bad_signature\n") != std::string::npos);
+  CHECK(
+      ran.out.find("bytes    today 3.0 MiB sent, 1.0 MiB received; 50 % of 8.0 MiB a day; 25 % of "
+                   "4.0 KiB/s up; quiet hours 08:00-18:00; 2.00 copies of a delta\n") !=
+      std::string::npos);
   CHECK(std::count(ran.out.begin(), ran.out.end(), '\n') < 24);
   CHECK(ran.out.find('\x1b') == std::string::npos);
 }

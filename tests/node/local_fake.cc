@@ -35,7 +35,13 @@ Status FakeDaemon::status() {
   status.swarm_state.sent_bytes = 2048;
   status.swarm_state.received_bytes = 1ull << 40;
   status.swarm_state.accepted = 7;
+  status.swarm_state.duplicates = 7;
   status.swarm_state.refused = 3;
+  status.swarm_state.quiet_hours = "08:00-18:00";
+  status.swarm_state.budget = {.limits = {.up_bytes_per_s = 4096, .day_bytes = 8u << 20},
+                               .today = {.sent_bytes = 3u << 20, .received_bytes = 1u << 20},
+                               .restraint = swarm::Restraint::quiet_hours,
+                               .sent_last_minute = 60 * 1024};
   status.swarm_state.base_hash = std::string(64, 'a');
   status.swarm_state.deltas = 9;
   status.swarm_state.published = 5;

@@ -85,6 +85,17 @@ TEST_CASE("real trainers learn from each other's deltas in virtual time") {
   CHECK(last < 0.8 * first);
 }
 
+TEST_CASE("nodes with little to send and receive keep to it, and still all agree") {
+  const std::string yaml = synthetic + "run: {nodes: 6}\n";
+  const Run free(yaml);
+  const Run frugal(yaml + "budget: {up_kib_s: 3, down_kib_s: 3}\n");
+  frugal.check_all();
+  CHECK(frugal.world.checker.outcomes().at("budgets_kept").checks > 0);
+  CHECK(!free.world.checker.outcomes().contains("budgets_kept"));
+  CHECK(frugal.world.checker.deltas() == free.world.checker.deltas());
+  CHECK(frugal.world.checker.mean_delta_bytes() < free.world.checker.mean_delta_bytes());
+}
+
 TEST_CASE("a partition is bridged by what both sides learned") {
   const Run run(synthetic +
                 "run: {nodes: 6}\nfaults: {until_s: 150, partition_from_s: 30,\n"

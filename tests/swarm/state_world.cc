@@ -88,6 +88,10 @@ void Node::crash() {
 
 void Node::input(Input event) {
   if (!is_up()) return;
+  if (const auto* message = std::get_if<ReceivedMessage>(&event))
+    received.emplace_back(world.now, message->size);
+  if (const auto* delta = std::get_if<ReceivedDelta>(&event))
+    received.emplace_back(world.now, delta->frame->size());
   std::vector<Output> outbox;
   state->handle(std::move(event), world.now, outbox);
   const Instant deadline = state->next_deadline();
@@ -113,7 +117,7 @@ Filed Node::publish(double norm) {
   delta.header.payload_hash = digest_of(worth(key));
   delta.summary.norm = norm;
   delta.summary.raw_norm = static_cast<float>(norm);
-  delta.frame = std::make_shared<const Bytes>(Bytes(16, static_cast<uint8_t>(index)));
+  delta.frame = std::make_shared<const Bytes>(Bytes(world.delta_size, static_cast<uint8_t>(index)));
   apply(key);
   world.published.emplace(key, delta);
   input(Publish{delta.header, delta.summary, delta.frame});
@@ -198,9 +202,15 @@ MemberState Node::state_of(const Node& other) const {
   return view->state;
 }
 
-void Node::send_delta(const PeerId& to, const Filed& delta) {
+void Node::transmit(const PeerId& to, Input frame, size_t size) {
   ++frames_sent;
-  world.transmit(*this, to, ReceivedDelta{id, delta.header, delta.summary, delta.frame});
+  if (is_up()) state->charge_sent(size, world.now);
+  sent.emplace_back(world.now, size);
+  world.transmit(*this, to, std::move(frame));
+}
+
+void Node::send_delta(const PeerId& to, const Filed& delta) {
+  transmit(to, ReceivedDelta{id, delta.header, delta.summary, delta.frame}, delta.frame->size());
 }
 
 void Node::send_chunk(const SendChunk& send) {
@@ -243,15 +253,16 @@ void Node::perform_one(const Output& output) {
   std::visit(
       Overloaded{
           [&](const Send& send) {
-            auto decoded = decode_message(encode_message(send.message));
+            const Bytes bytes = encode_message(send.message);
+            auto decoded = decode_message(bytes);
             REQUIRE(decoded.has_value());
             FrameHeader header;
             header.kind = FrameKind::control;
             header.origin = keys.public_key;
             header.epoch = epoch;
             header.seq = ++control_seq;
-            ++frames_sent;
-            world.transmit(*this, send.to, ReceivedMessage{id, header, *decoded});
+            const size_t size = bytes.size() + header_size;
+            transmit(send.to, ReceivedMessage{id, header, *decoded, size}, size);
           },
           [&](const SendFrame& send) { send_delta(send.to, world.published.at(send.key)); },
           [&](const SendStored& send) { send_delta(send.to, filed.at(send.key)); },

@@ -81,6 +81,7 @@ class Node {
   std::vector<Close> closes;
   std::vector<Open> opens;
   uint64_t frames_sent = 0, chunks_saved = 0;
+  std::vector<std::pair<Instant, uint64_t>> sent, received;  // when, and bytes
   std::vector<Notice::Kind> kinds;
   uint64_t published = 0, control_seq = 0;
 
@@ -94,6 +95,7 @@ class Node {
   void report_base();
   friend class World;
   void perform_one(const Output& output);
+  void transmit(const PeerId& to, Input frame, size_t size);
   void send_delta(const PeerId& to, const Filed& delta);
   void send_chunk(const SendChunk& send);
   void save_chunk(const SaveChunk& save);
@@ -135,6 +137,7 @@ class World {
   std::map<Digest, std::pair<SnapshotOffer, uint64_t>> snapshots;
   std::vector<std::pair<PeerId, Input>> recorded;  // everything received, when `is_recording`
   bool is_recording = false;
+  size_t delta_size = 16;        // bytes of a frame
   std::set<size_t> withholding;  // nodes that pass on nothing about who may be a member
 
   void at(int64_t delay_ms, std::function<void()> action);
