@@ -24,6 +24,9 @@ enum class Purpose : uint64_t {
   devices,
   scenario,
   graph,
+  one_way,
+  clocks,
+  duty,
 };
 
 inline Rng rng_for(uint64_t seed, Purpose purpose, uint64_t index = 0) {

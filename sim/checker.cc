@@ -166,6 +166,7 @@ void Checker::faults_happened(const World& world) {
   expect(scenario.faults.pause_per_hour > 0, "pauses");
   expect(scenario.faults.clog_per_hour > 0, "frames_clogged");
   expect(scenario.faults.partition_share > 0, "frames_cut");
+  expect(scenario.faults.one_way_share > 0, "frames_one_way");
   expect(scenario.faults.away_share > 0, "departures");
   expect(scenario.run.log_deltas_max > 0, "snapshots_made");
   const std::string& attack = scenario.hostile.attack;

@@ -28,13 +28,23 @@ constexpr Range sizes[] = {
 };
 // Each of these is there with an even chance.
 constexpr Range troubles[] = {
-    {"devices.slow_share", 0, .5},     {"network.loss", 0, .05},
-    {"network.drop", 0, .1},           {"network.duplicate", 0, .1},
-    {"network.reorder", 0, .1},        {"network.up_kib_s", 20, 400},
-    {"network.nat_share", 0, .5},      {"faults.crash_per_hour", 5, 60},
-    {"faults.disk_loss_share", 0, .5}, {"faults.pause_per_hour", 5, 60},
-    {"faults.clog_per_hour", 5, 120},  {"faults.partition_share", .1, .6},
-    {"faults.away_share", .1, .6},     {"run.log_deltas_max", 20, 200, true},
+    {"devices.slow_share", 0, .5},
+    {"network.loss", 0, .05},
+    {"network.drop", 0, .1},
+    {"network.duplicate", 0, .1},
+    {"network.reorder", 0, .1},
+    {"network.up_kib_s", 20, 400},
+    {"network.nat_share", 0, .5},
+    {"faults.crash_per_hour", 5, 60},
+    {"faults.disk_loss_share", 0, .5},
+    {"faults.pause_per_hour", 5, 60},
+    {"faults.clog_per_hour", 5, 120},
+    {"faults.partition_share", .1, .6},
+    {"faults.one_way_share", .02, .3},
+    {"devices.slow_up_kib_s", 10, 100},
+    {"devices.slow_down_kib_s", 20, 400},
+    {"faults.away_share", .1, .6},
+    {"run.log_deltas_max", 20, 200, true},
 };
 constexpr std::array attacks = {"replay", "selective_drop", "announce", "sign_flip", "scale"};
 

@@ -22,9 +22,13 @@ Network::Network(const Scenario& scenario, uint64_t seed, Sometimes& sometimes)
       rng_(rng_for(seed, Purpose::network)),
       sometimes_(&sometimes),
       is_nat_(pick(knobs_.nat_share, scenario.run.nodes, rng_)),
+      up_kib_s_(scenario.run.nodes, knobs_.up_kib_s),
+      down_kib_s_(scenario.run.nodes, knobs_.down_kib_s),
       up_free_at_(scenario.run.nodes, 0),
       down_free_at_(scenario.run.nodes, 0),
-      clogged_until_(scenario.run.nodes, 0) {
+      clogged_until_(scenario.run.nodes, 0),
+      one_way_share_(scenario.faults.one_way_share),
+      one_way_s_(scenario.faults.one_way_s) {
   for (const uint8_t behind : is_nat_) sometimes["nodes_behind_nat"] += behind;
 }
 
@@ -34,9 +38,36 @@ Micros Network::latency(uint32_t a, uint32_t b) const {
   return micros_of_ms(knobs_.latency_ms * (0.5 + own.unit()));
 }
 
-bool Network::is_cut(uint32_t from, uint32_t to) const {
+bool Network::is_parted(uint32_t from, uint32_t to) const {
   if (far_side_.empty() || far_side_[from] == far_side_[to]) return false;
   return !is_one_way_ || far_side_[from] != 0;
+}
+
+// Which pairs, and which way of them, is drawn anew for every while: nothing has to be kept.
+bool Network::is_deaf(uint32_t from, uint32_t to, Micros now) const {
+  if (one_way_share_ <= 0) return false;
+  const auto turn = static_cast<uint64_t>(now / micros_of_s(one_way_s_));
+  const uint64_t pair = (uint64_t{std::min(from, to)} << 32) | std::max(from, to);
+  Rng own = rng_for(seed_, Purpose::one_way, pair ^ (turn << 16));
+  if (own.unit() >= one_way_share_) return false;
+  return (own.below(2) == 0) == (from < to);
+}
+
+bool Network::is_cut(uint32_t from, uint32_t to, Micros now) const {
+  return is_parted(from, to) || is_deaf(from, to, now);
+}
+
+void Network::set_pipes(uint32_t node, double up_kib_s, double down_kib_s) {
+  if (up_kib_s > 0) up_kib_s_[node] = up_kib_s;
+  if (down_kib_s > 0) down_kib_s_[node] = down_kib_s;
+}
+
+void Network::clog(uint32_t node, Micros now, Micros until) {
+  for (size_t other = 0; other < clogged_until_.size(); ++other) {
+    const bool is_later = other != node && clogged_until_[other] > until;
+    if (is_later && until > now) ++(*sometimes_)["clogs_out_of_order"];
+  }
+  clogged_until_[node] = until;
 }
 
 void Network::partition(std::vector<uint8_t> far_side, bool one_way) {
@@ -47,23 +78,23 @@ void Network::partition(std::vector<uint8_t> far_side, bool one_way) {
 Micros Network::through_pipes(uint32_t from, uint32_t to, size_t size, Micros now) {
   const auto bytes = static_cast<double>(size);
   Micros at = std::max(now, clogged_until_[from]);
-  if (knobs_.up_kib_s > 0) {
+  if (up_kib_s_[from] > 0) {
     at = up_free_at_[from] = std::max(at, up_free_at_[from]) +
-                             static_cast<Micros>(bytes / (knobs_.up_kib_s * 1024) * 1e6);
+                             static_cast<Micros>(bytes / (up_kib_s_[from] * 1024) * 1e6);
   }
-  if (knobs_.down_kib_s > 0) {
+  if (down_kib_s_[to] > 0) {
     at = down_free_at_[to] = std::max(at, down_free_at_[to]) +
-                             static_cast<Micros>(bytes / (knobs_.down_kib_s * 1024) * 1e6);
+                             static_cast<Micros>(bytes / (down_kib_s_[to] * 1024) * 1e6);
   }
   return at;
 }
 
 Network::Transit Network::send(uint32_t from, uint32_t to, Way& way, size_t size, Micros now) {
-  if (is_cut(from, to)) {
-    ++(*sometimes_)["frames_cut"];
+  if (is_cut(from, to, now)) {
+    ++(*sometimes_)[is_parted(from, to) ? "frames_cut" : "frames_one_way"];
     return {.arrives_at = now + cut_timeout, .is_broken = true};
   }
-  if (knobs_.up_kib_s > 0 && up_free_at_[from] > now + backlog_max) {
+  if (up_kib_s_[from] > 0 && up_free_at_[from] > now + backlog_max) {
     ++(*sometimes_)["frames_queue_full"];
     return {.is_lost = true};
   }

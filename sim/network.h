@@ -39,16 +39,21 @@ class Network {
 
   // From one to the other and back: handshakes take 1.5 of these.
   Micros round_trip(uint32_t a, uint32_t b) const { return 2 * latency(a, b); }
-  bool is_cut(uint32_t from, uint32_t to) const;
+  bool is_cut(uint32_t from, uint32_t to, Micros now) const;
   bool only_dials_out(uint32_t node) const { return is_nat_[node] != 0; }
 
   void partition(std::vector<uint8_t> far_side, bool one_way);
   void heal_partition() { far_side_.clear(); }
+  void heal_one_way_links() { one_way_share_ = 0; }
+  // KiB/s of a node that is not as the others; 0: as they.
+  void set_pipes(uint32_t node, double up_kib_s, double down_kib_s);
   // Nothing leaves `node` before `until`; then everything does.
-  void clog(uint32_t node, Micros until) { clogged_until_[node] = until; }
+  void clog(uint32_t node, Micros now, Micros until);
 
  private:
   Micros latency(uint32_t a, uint32_t b) const;
+  bool is_parted(uint32_t from, uint32_t to) const;
+  bool is_deaf(uint32_t from, uint32_t to, Micros now) const;
   Micros through_pipes(uint32_t from, uint32_t to, size_t size, Micros now);
 
   Scenario::Network knobs_;
@@ -56,9 +61,11 @@ class Network {
   Rng rng_;
   Sometimes* sometimes_;
   std::vector<uint8_t> is_nat_;
+  std::vector<double> up_kib_s_, down_kib_s_;  // 0: no limit
   std::vector<Micros> up_free_at_, down_free_at_, clogged_until_;
   std::vector<uint8_t> far_side_;  // empty: no partition
   bool is_one_way_ = false;
+  double one_way_share_, one_way_s_;  // of links that carry frames one way only, for so long
 };
 
 }  // namespace starling::sim

@@ -52,6 +52,8 @@ struct Scenario {
   struct Devices {
     double slow_share = 0;
     double slow_factor = 4;
+    double slow_up_kib_s = 0;    // of the slow ones; 0: as the network's
+    double slow_down_kib_s = 0;  // likewise
   } devices;
   struct Network {
     double latency_ms = 20;  // one way, mean over pairs
@@ -77,11 +79,13 @@ struct Scenario {
     double pause_per_hour = 0;
     double pause_s = 15;
     double clog_per_hour = 0;  // of each node: nothing gets out of it for a while, then everything
-    double clog_s = 5;
+    double clog_s = 5;         // mean
     double partition_from_s = 0;
     double partition_to_s = 0;
     double partition_share = 0;  // of nodes on the far side
     bool one_way = false;        // only what leaves the far side is lost
+    double one_way_share = 0;    // of pairs of nodes: what one sends never gets to the other
+    double one_way_s = 60;       // then it is other pairs
     double away_share = 0;       // of nodes that come and go
     double session_s = 300;      // mean
     double absence_s = 300;      // mean

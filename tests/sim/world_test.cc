@@ -1,36 +1,12 @@
 // Short runs of the simulated world: what holds in every one of them, and what each fault and each
 // attack does. A failure names the seed and the first thing that went wrong.
-#include "sim/world.h"
-
 #include <doctest/doctest.h>
+
+#include "tests/sim/world_run.h"
 
 namespace starling::sim {
 namespace {
 
-// A world with what it needs to live.
-struct Run {
-  explicit Run(const std::string& yaml, uint64_t seed = 1, uint32_t threads = 1)
-      : scenario(*parse_scenario(yaml, "test.yaml")),
-        lessons(*deal_lessons(scenario, seed)),
-        course(make_course(scenario)),
-        world(scenario, course, lessons, {.seed = seed, .threads = threads}) {
-    world.run([] { return true; });
-  }
-  uint64_t happened(std::string_view what) const {
-    const auto found = world.sometimes.find(what);
-    return found == world.sometimes.end() ? 0 : found->second;
-  }
-  void check_all() const {
-    for (const auto& [name, outcome] : world.checker.outcomes())
-      CHECK_MESSAGE(outcome.failures == 0, "seed ", world.seed, ", ", name, ": ", outcome.first);
-  }
-  Scenario scenario;
-  Lessons lessons;
-  Course course;
-  World world;
-};
-
-const std::string synthetic = "learn: {kind: synthetic, steps: 200, step_ms: 1000}\n";
 // Long enough that logs have something to fold: what may still be judged stays in them.
 const std::string storm =
     "learn: {kind: synthetic, steps: 300, step_ms: 1000}\n"
@@ -40,9 +16,6 @@ const std::string storm =
     "faults: {until_s: 300, crash_per_hour: 40, disk_loss_share: 0.3, pause_per_hour: 30,\n"
     "  clog_per_hour: 60, partition_from_s: 40, partition_to_s: 90, partition_share: 0.4,\n"
     "  away_share: 0.3, session_s: 60, absence_s: 30}\n";
-const std::string micro =
-    "learn: {kind: skills, model: micro, steps: 40, questions: 4, rows: 2, length: 64}\n";
-
 }  // namespace
 
 TEST_CASE("in calm weather all nodes come to one base that is the sum of what was signed") {

@@ -1,0 +1,67 @@
+// What each fault of the network and of the devices does, and that all agree when it is over.
+#include <doctest/doctest.h>
+
+#include "sim/network.h"
+#include "tests/sim/world_run.h"
+
+namespace starling::sim {
+
+TEST_CASE("a slow device's link is narrower each way by its own measure") {
+  Scenario scenario = *parse_scenario(
+      "run: {nodes: 3}\nnetwork: {latency_ms: 1, jitter_ms: 0, up_kib_s: 100, down_kib_s: 1000}\n",
+      "test.yaml");
+  Sometimes sometimes;
+  Network network(scenario, 1, sometimes);
+  network.set_pipes(1, 10, 50);
+  const auto seconds = [&](uint32_t from, uint32_t to) {
+    Network fresh = network;
+    Way way;
+    return static_cast<double>(fresh.send(from, to, way, 100 * 1024, 0).arrives_at) / 1e6;
+  };
+  CHECK(seconds(0, 2) == doctest::Approx(1 + 0.1).epsilon(0.01));
+  CHECK(seconds(1, 2) == doctest::Approx(10 + 0.1).epsilon(0.01));  // up is the narrow one
+  CHECK(seconds(0, 1) == doctest::Approx(1 + 2).epsilon(0.01));     // down is
+}
+
+TEST_CASE("a pair whose link goes one way only is another one after a while") {
+  Scenario scenario = *parse_scenario(
+      "run: {nodes: 40}\nfaults: {until_s: 100, one_way_share: 0.2, one_way_s: 10}\n", "test.yaml");
+  Sometimes sometimes;
+  Network network(scenario, 1, sometimes);
+  uint32_t cut = 0, both_ways = 0, changed = 0;
+  for (uint32_t a = 0; a < 40; ++a) {
+    for (uint32_t b = a + 1; b < 40; ++b) {
+      const bool there = network.is_cut(a, b, 0), back = network.is_cut(b, a, 0);
+      cut += there || back ? 1 : 0;
+      both_ways += there && back ? 1 : 0;
+      changed += there != network.is_cut(a, b, micros_of_s(10)) ? 1 : 0;
+    }
+  }
+  CHECK(cut > 100);  // of 780, a fifth
+  CHECK(cut < 220);
+  CHECK(both_ways == 0);
+  CHECK(changed > 50);
+  network.heal_one_way_links();
+  CHECK_FALSE(network.is_cut(0, 1, 0));
+}
+
+TEST_CASE("links that carry frames one way only part nobody for good") {
+  for (uint64_t seed = 1; seed <= 2; ++seed) {
+    const Run run(
+        synthetic + "run: {nodes: 8}\nfaults: {until_s: 180, one_way_share: 0.3, one_way_s: 40}\n",
+        seed);
+    run.check_all();
+    CHECK(run.happened("frames_one_way") > 0);
+    CHECK(run.happened("links_broken") > 0);
+    CHECK(run.happened("dials_failed") > 0);
+  }
+}
+
+TEST_CASE("what is clogged first is not always free again first") {
+  const Run run(synthetic +
+                "run: {nodes: 8}\nfaults: {until_s: 200, clog_per_hour: 120, clog_s: 20}\n");
+  run.check_all();
+  CHECK(run.happened("clogs_out_of_order") > 0);
+}
+
+}  // namespace starling::sim
