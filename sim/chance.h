@@ -26,6 +26,7 @@ enum class Purpose : uint64_t {
   graph,
   one_way,
   clocks,
+  invites,
   duty,
 };
 

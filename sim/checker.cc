@@ -121,7 +121,7 @@ void Checker::look(const World& world, bool is_thorough) {
         note("bans_only_for_the_guilty", !world.is_honest(world.node_of(peer)),
              name(world, node) + " has shut an honest node out");
     }
-    for (const swarm::MemberView& row : device->state().members(world.instant())) {
+    for (const swarm::MemberView& row : device->state().members(device->instant())) {
       if (row.is_self || !world.is_honest(world.node_of(row.id))) continue;
       note("bans_only_for_the_guilty", row.score > banned_below,
            name(world, node) + " would ban " + row.name);
@@ -167,6 +167,8 @@ void Checker::faults_happened(const World& world) {
   expect(scenario.faults.clog_per_hour > 0, "frames_clogged");
   expect(scenario.faults.partition_share > 0, "frames_cut");
   expect(scenario.faults.one_way_share > 0, "frames_one_way");
+  expect(scenario.faults.clock_steps_per_hour > 0, "clocks_set_back");
+  expect(scenario.devices.clock_share > 0, "clocks_wrong");
   expect(scenario.faults.away_share > 0, "departures");
   expect(scenario.run.log_deltas_max > 0, "snapshots_made");
   const std::string& attack = scenario.hostile.attack;

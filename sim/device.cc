@@ -19,7 +19,10 @@ namespace {
 constexpr Micros announce_delay = micros_of_ms(500);  // as the node's learner
 constexpr Micros disk_delay = micros_of_ms(15);       // an fsync
 constexpr size_t snapshots_kept = 3;
-constexpr size_t replayed_frames = 4;  // of an attacker, each exchange
+constexpr size_t replayed_frames = 4;            // of an attacker, each exchange
+constexpr int64_t first_second = 1'700'000'000;  // of the true time when a run begins
+constexpr int64_t invite_valid_s = 86400;
+constexpr int64_t million = 1'000'000;
 
 template <typename... Visitors>
 struct Overloaded : Visitors... {
@@ -76,12 +79,17 @@ std::optional<SnapshotContent> read_snapshot(swarm::ByteView file, const Course&
   return content;
 }
 
-}  // namespace
-
-Keys::Keys(uint64_t seed) {
+std::array<uint8_t, 32> secret_bytes(uint64_t seed) {
   Rng rng(seed);
   std::array<uint8_t, 32> bytes{};
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(rng.next() >> 56);
+  return bytes;
+}
+
+}  // namespace
+
+Keys::Keys(uint64_t seed) {
+  const std::array<uint8_t, 32> bytes = secret_bytes(seed);
   crypto_sign_seed_keypair(public_key.data(), secret.data(), bytes.data());
 }
 
@@ -98,21 +106,68 @@ void Device::become_somebody() {
   id_ = swarm::peer_id_of(keys_->public_key);
   world->identify(id_, index);
   disk_ = Disk();
+  join();
+}
+
+// Whoever has a clock that is past the invite's end is told so, sets the clock, and tries again.
+void Device::join() {
+  const uint64_t seed = rng_for(world->seed, Purpose::invites, (identities_ << 32) | index).next();
+  const int64_t true_s = first_second + world->now / million;
+  const swarm::InviteToken token =
+      swarm::make_invite(world->root.signer(), nullptr, {.expires_s = true_s + invite_valid_s}, "",
+                         {}, secret_bytes(seed));
+  auto membership = swarm::accept_invite(token, keys_->public_key, clock_s());
+  if (!membership) {
+    ++world->sometimes["invites_expired"];
+    clock_error_s = 0;
+    membership = swarm::accept_invite(token, keys_->public_key, clock_s());
+  }
+  assert(membership.has_value());
+  membership_ = std::move(*membership);
 }
 
 swarm::MemberRecord Device::record() const {
   swarm::MemberRecord record;
-  record.membership = swarm::admit(world->root.signer(), keys_->public_key, 0);
+  record.membership = membership_;
   record.name = "node" + std::to_string(index);
   if (!world->network.only_dials_out(index)) record.addresses = {address};
   record.epoch = disk_.epoch;
   return swarm::sign_record(record, keys_->signer());
 }
 
+// ---- Clocks
+
+swarm::Instant Device::instant() const {
+  const int64_t true_ms = world->now / 1000;
+  return {true_ms + true_ms * drift_ppm / million};
+}
+
+int64_t Device::clock_s() const {
+  return std::max<int64_t>(
+      0, first_second + instant().ms / 1000 + static_cast<int64_t>(clock_error_s));
+}
+
+// The first true instant at which the own clock says so.
+void Device::wake_at(swarm::Instant deadline) {
+  Micros when = deadline.ms * million / (million + drift_ppm) * 1000;
+  while (when / 1000 + when / 1000 * drift_ppm / million < deadline.ms) when += 1000;
+  world->at(when, WakeUp{index, wake_token});
+}
+
+// As node_start: above every one that the log tells of, and not below the clock.
+uint64_t Device::next_epoch() const {
+  uint64_t used = std::max(disk_.epoch, static_cast<uint64_t>(clock_s()));
+  for (const auto& [stream, seen] : learner_->exchange().applied().streams()) {
+    if (stream.origin == id_) used = std::max(used, stream.epoch);
+  }
+  return used + 1;
+}
+
+// ---- Up and down
+
 void Device::boot() {
   assert(!is_up());
   ++boots;
-  ++disk_.epoch;
   published_ = control_seq_ = 0;
   is_announcing_ = is_news_due_ = is_expulsion_due_ = false;
   saved_at_ = world->now;
@@ -127,6 +182,9 @@ void Device::boot() {
   }
   if (disk_.checkpoint) learner_->restore(*disk_.checkpoint);
   replay_log();
+  const uint64_t before = disk_.epoch;
+  disk_.epoch = next_epoch();
+  if (before > 0 && disk_.epoch == before + 1) ++world->sometimes["boots_by_count"];
   if (disk_.admissions != nullptr) expel();
   swarm::Recovered recovered{.have = learner_->exchange().applied(),
                              .stored = {},
@@ -152,7 +210,7 @@ void Device::boot() {
                                     .software = "sim",
                                     .sign = sign};
   state_ = std::make_unique<swarm::State>(
-      options, rng_for(world->seed, Purpose::state, (boots << 32) | index), world->instant());
+      options, rng_for(world->seed, Purpose::state, (boots << 32) | index), instant());
   published_at_ = world->now;
   input(std::move(recovered));
   for (const auto& [offer, file] : disk_.snapshots) input(swarm::SnapshotAvailable{offer});
@@ -189,11 +247,11 @@ void Device::crash(bool loses_disk) {
 void Device::input(swarm::Input event) {
   if (!is_up()) return;
   std::vector<swarm::Output> outbox;
-  state_->handle(std::move(event), world->instant(), outbox);
+  state_->handle(std::move(event), instant(), outbox);
   const swarm::Instant deadline = state_->next_deadline();
-  assert(deadline > world->instant());
+  assert(deadline > instant());
   ++wake_token;
-  if (deadline != swarm::never) world->at(deadline.ms * 1000, WakeUp{index, wake_token});
+  if (deadline != swarm::never) wake_at(deadline);
   for (const swarm::Output& output : outbox) perform(output);
 }
 
@@ -218,7 +276,7 @@ void Device::go_on() {
   const auto to_exchange =
       static_cast<uint32_t>(learn.steps_per_exchange - learner_->steps_since_exchange());
   slice = Slice{.steps = std::min({wanted, left, to_exchange}),
-                .swarm_step = state_->view(world->instant()).median_step};
+                .swarm_step = state_->view(instant()).median_step};
   const double ms = slice->steps * learn.step_ms * slowness;
   world->at(world->now + micros_of_ms(ms), SliceEnds{index, boots});
 }
@@ -257,7 +315,7 @@ void Device::publish() {
   const swarm::FrameHeader header{
       .swarm = world->swarm, .epoch = disk_.epoch, .seq = published_ + 1};
   judge();
-  const swarm::SwarmView view = state_->view(world->instant());
+  const swarm::SwarmView view = state_->view(instant());
   auto publication = learner_->publish(view, payload_bytes_max(view), header, keys_->signer(),
                                        tamper ? &*tamper : nullptr);
   published_at_ = world->now;

@@ -73,6 +73,12 @@ class Device {
   Micros paused_until = 0;
   uint64_t boots = 0;  // counts what a stale event must not reach
   bool may_be_away = false;
+  // Its clocks. Of the machine since it runs: may be fast or slow, is never set.
+  swarm::Instant instant() const;
+  // Of the day, in Unix seconds: may be far off, and be set back.
+  int64_t clock_s() const;
+  int64_t drift_ppm = 0;     // of both
+  double clock_error_s = 0;  // of the second
   uint64_t wake_token = 0;
   struct Slice {
     uint32_t steps = 0;
@@ -88,6 +94,9 @@ class Device {
 
  private:
   void become_somebody();  // a fresh identity and an empty disk
+  void join();             // by an invite, as the clock of the day allows
+  uint64_t next_epoch() const;
+  void wake_at(swarm::Instant deadline);
   void replay_log();
   void perform(const swarm::Output& output);
   void expel();
@@ -112,6 +121,7 @@ class Device {
   std::optional<Keys> keys_;
   swarm::PeerId id_;
   uint64_t identities_ = 0;
+  swarm::Membership membership_;
   Disk disk_;
   uint64_t control_seq_ = 0, published_ = 0;
   Micros published_at_ = 0;  // or when it came up

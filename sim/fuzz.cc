@@ -43,6 +43,8 @@ constexpr Range troubles[] = {
     {"faults.one_way_share", .02, .3},
     {"devices.slow_up_kib_s", 10, 100},
     {"devices.slow_down_kib_s", 20, 400},
+    {"devices.clock_share", .1, 1},
+    {"faults.clock_steps_per_hour", 5, 60},
     {"faults.away_share", .1, .6},
     {"run.log_deltas_max", 20, 200, true},
 };
@@ -124,6 +126,9 @@ Scenario random_scenario(uint64_t seed) {
   faults.partition_from_s = faults.until_s * 0.3 * rng.unit();
   faults.partition_to_s = faults.partition_from_s + faults.until_s * (0.1 + 0.5 * rng.unit());
   faults.one_way = rng.unit() < 0.3;
+  scenario.devices.clock_offset_s = std::pow(10, 9 * rng.unit());  // up to thirty years
+  scenario.devices.clock_drift_ppm = 1000 * rng.unit();
+  faults.clock_step_s = std::pow(10, 8 * rng.unit());
   faults.session_s = 20 + 100 * rng.unit();
   faults.absence_s = 10 + 60 * rng.unit();
   return scenario;

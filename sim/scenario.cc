@@ -109,6 +109,9 @@ void add_devices_keys(std::vector<Key>& keys) {
   add("slow_factor", field<double, &S::devices, &S::Devices::slow_factor>(), 1, 1000);
   add("slow_up_kib_s", field<double, &S::devices, &S::Devices::slow_up_kib_s>(), 0, 1e7);
   add("slow_down_kib_s", field<double, &S::devices, &S::Devices::slow_down_kib_s>(), 0, 1e7);
+  add("clock_share", field<double, &S::devices, &S::Devices::clock_share>(), 0, 1);
+  add("clock_offset_s", field<double, &S::devices, &S::Devices::clock_offset_s>(), 0, 2e9);
+  add("clock_drift_ppm", field<double, &S::devices, &S::Devices::clock_drift_ppm>(), 0, 1e5);
 }
 
 void add_network_keys(std::vector<Key>& keys) {
@@ -147,6 +150,9 @@ void add_faults_keys(std::vector<Key>& keys) {
   add("one_way", field<bool, &S::faults, &S::Faults::one_way>());
   add("one_way_share", field<double, &S::faults, &S::Faults::one_way_share>(), 0, 0.5);
   add("one_way_s", field<double, &S::faults, &S::Faults::one_way_s>(), 1, day_s);
+  add("clock_steps_per_hour", field<double, &S::faults, &S::Faults::clock_steps_per_hour>(), 0,
+      3600);
+  add("clock_step_s", field<double, &S::faults, &S::Faults::clock_step_s>(), 1, 2e9);
   add("away_share", field<double, &S::faults, &S::Faults::away_share>(), 0, 1);
   add("session_s", field<double, &S::faults, &S::Faults::session_s>(), 1, day_s);
   add("absence_s", field<double, &S::faults, &S::Faults::absence_s>(), 1, day_s);
@@ -370,7 +376,7 @@ std::string contradiction(const Scenario& scenario) {
   const bool has_partition = faults.partition_share > 0;
   const bool has_faults = has_partition || faults.crash_per_hour > 0 || faults.pause_per_hour > 0 ||
                           faults.clog_per_hour > 0 || faults.away_share > 0 ||
-                          faults.one_way_share > 0;
+                          faults.one_way_share > 0 || faults.clock_steps_per_hour > 0;
   if (has_faults && faults.until_s == 0)
     return "faults.until_s: must be more than 0 when there are faults";
   if (faults.until_s > scenario.run.seconds_max)

@@ -54,6 +54,9 @@ struct Scenario {
     double slow_factor = 4;
     double slow_up_kib_s = 0;    // of the slow ones; 0: as the network's
     double slow_down_kib_s = 0;  // likewise
+    double clock_share = 0;      // of devices whose clocks are wrong
+    double clock_offset_s = 0;   // the clock of the day, at most, either way
+    double clock_drift_ppm = 0;  // and how much both clocks run fast or slow, at most
   } devices;
   struct Network {
     double latency_ms = 20;  // one way, mean over pairs
@@ -82,13 +85,15 @@ struct Scenario {
     double clog_s = 5;         // mean
     double partition_from_s = 0;
     double partition_to_s = 0;
-    double partition_share = 0;  // of nodes on the far side
-    bool one_way = false;        // only what leaves the far side is lost
-    double one_way_share = 0;    // of pairs of nodes: what one sends never gets to the other
-    double one_way_s = 60;       // then it is other pairs
-    double away_share = 0;       // of nodes that come and go
-    double session_s = 300;      // mean
-    double absence_s = 300;      // mean
+    double partition_share = 0;       // of nodes on the far side
+    bool one_way = false;             // only what leaves the far side is lost
+    double one_way_share = 0;         // of pairs of nodes: what one sends never gets to the other
+    double one_way_s = 60;            // then it is other pairs
+    double clock_steps_per_hour = 0;  // of each node: its clock of the day is set back
+    double clock_step_s = 600;        // mean
+    double away_share = 0;            // of nodes that come and go
+    double session_s = 300;           // mean
+    double absence_s = 300;           // mean
   } faults;
   struct Hostile {
     std::string attack = "none";

@@ -56,16 +56,7 @@ World::World(const Scenario& with, const Course& of, const Lessons& dealt,
     devices.push_back(std::make_unique<Device>(*this, node));
     nodes_of_addresses_[devices.back()->address] = node;
   }
-  Rng device_rng = rng_for(seed, Purpose::devices);
-  const auto slow = pick(with.devices.slow_share, devices.size(), device_rng);
-  const auto away = pick(with.faults.away_share, devices.size(), device_rng);
-  for (const auto& device : devices) {
-    if (slow[device->index] != 0) {
-      device->slowness = with.devices.slow_factor;
-      network.set_pipes(device->index, with.devices.slow_up_kib_s, with.devices.slow_down_kib_s);
-    }
-    device->may_be_away = away[device->index] != 0;
-  }
+  set_up_devices();
   set_up_hostile();
   plan_faults();
   for (const auto& device : devices) at(0, FaultDue{FaultKind::restart, device->index, 0});

@@ -23,7 +23,18 @@ struct Parcel {
   swarm::SharedBytes bytes;
 };
 
-enum class FaultKind : uint8_t { crash, restart, pause, clog, split, heal, depart, arrive, quiet };
+enum class FaultKind : uint8_t {
+  crash,
+  restart,
+  pause,
+  clog,
+  set_back,
+  split,
+  heal,
+  depart,
+  arrive,
+  quiet
+};
 
 struct Arrival {
   uint32_t from, to;
@@ -117,8 +128,7 @@ class World {
   uint32_t node_of(const swarm::PeerId& id) const { return nodes_of_ids_.at(id); }
   std::vector<swarm::PeerId> linked_to(uint32_t node) const;
   uint32_t component_count() const;
-  bool is_shut_out(uint32_t node) const;  // as an honest node knows  // of the nodes that are up
-  swarm::Instant instant() const { return {now / 1000}; }
+  bool is_shut_out(uint32_t node) const;  // as an honest node knows
   bool may_learn() const { return !is_settling(); }
   bool is_honest(uint32_t node) const { return !devices[node]->is_hostile(); }
 
@@ -157,6 +167,7 @@ class World {
       return at != other.at ? at > other.at : order > other.order;
     }
   };
+  void set_up_devices();
   void set_up_hostile();
   void plan_faults();
   void next_fault(FaultKind kind, uint32_t node, double mean_s);

@@ -7,6 +7,27 @@
 
 namespace starling::sim {
 
+void World::set_up_devices() {
+  const Scenario::Devices& kinds = scenario->devices;
+  Rng rng = rng_for(seed, Purpose::devices);
+  const auto slow = pick(kinds.slow_share, devices.size(), rng);
+  const auto away = pick(scenario->faults.away_share, devices.size(), rng);
+  Rng clock_rng = rng_for(seed, Purpose::clocks);
+  const auto wrong = pick(kinds.clock_share, devices.size(), clock_rng);
+  const auto either_way = [&](double most) { return most * (2 * clock_rng.unit() - 1); };
+  for (const auto& device : devices) {
+    if (slow[device->index] != 0) {
+      device->slowness = kinds.slow_factor;
+      network.set_pipes(device->index, kinds.slow_up_kib_s, kinds.slow_down_kib_s);
+    }
+    device->may_be_away = away[device->index] != 0;
+    if (wrong[device->index] == 0) continue;
+    device->drift_ppm = std::llround(either_way(kinds.clock_drift_ppm));
+    device->clock_error_s = either_way(kinds.clock_offset_s);
+    ++sometimes["clocks_wrong"];
+  }
+}
+
 void World::set_up_hostile() {
   Rng rng = rng_for(seed, Purpose::attack);
   const auto hostile = pick(scenario->hostile.share, devices.size(), rng);
@@ -34,6 +55,8 @@ void World::plan_faults() {
     if (faults.crash_per_hour > 0) next_fault(FaultKind::crash, node, 3600 / faults.crash_per_hour);
     if (faults.pause_per_hour > 0) next_fault(FaultKind::pause, node, 3600 / faults.pause_per_hour);
     if (faults.clog_per_hour > 0) next_fault(FaultKind::clog, node, 3600 / faults.clog_per_hour);
+    if (faults.clock_steps_per_hour > 0)
+      next_fault(FaultKind::set_back, node, 3600 / faults.clock_steps_per_hour);
     if (device->may_be_away) next_fault(FaultKind::depart, node, faults.session_s);
   }
   if (faults.partition_share > 0) {
@@ -83,6 +106,7 @@ void World::happen(const FaultDue& fault) {
     case FaultKind::crash:
     case FaultKind::pause:
     case FaultKind::clog:
+    case FaultKind::set_back:
     case FaultKind::depart:
       break;
   }
@@ -111,6 +135,11 @@ void World::happen(const FaultDue& fault) {
     if (is_up) ++sometimes["pauses"];
     device.paused_until = now + micros_of_s(faults.pause_s);
     return next_fault(fault.kind, fault.node, 3600 / faults.pause_per_hour);
+  }
+  if (fault.kind == FaultKind::set_back) {
+    ++sometimes["clocks_set_back"];
+    device.clock_error_s -= exponential(fault_rng_, faults.clock_step_s);
+    return next_fault(fault.kind, fault.node, 3600 / faults.clock_steps_per_hour);
   }
   // However long it takes: so what was clogged first is often not free again first.
   const double clogged_s = std::min(exponential(fault_rng_, faults.clog_s), 10 * faults.clog_s);

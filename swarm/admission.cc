@@ -440,10 +440,18 @@ InviteToken make_invite(const Signer& root, const std::string& preset,
 
 InviteToken make_invite(const Signer& signer, const Membership* issuer, const InviteTerms& terms,
                         const std::string& preset, std::vector<std::string> addresses) {
-  InviteToken token;
   // A secret must be unforeseeable: the one place in swarm/ that asks the system, not the caller,
   // for randomness.
-  randombytes_buf(token.invite_seed.data(), token.invite_seed.size());
+  std::array<uint8_t, 32> invite_seed{};
+  randombytes_buf(invite_seed.data(), invite_seed.size());
+  return make_invite(signer, issuer, terms, preset, std::move(addresses), invite_seed);
+}
+
+InviteToken make_invite(const Signer& signer, const Membership* issuer, const InviteTerms& terms,
+                        const std::string& preset, std::vector<std::string> addresses,
+                        const std::array<uint8_t, 32>& invite_seed) {
+  InviteToken token;
+  token.invite_seed = invite_seed;
   KeyPair keys;
   derive_keys(token.invite_seed, keys);
   if (issuer != nullptr) {

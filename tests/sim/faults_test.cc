@@ -64,4 +64,43 @@ TEST_CASE("what is clogged first is not always free again first") {
   CHECK(run.happened("clogs_out_of_order") > 0);
 }
 
+TEST_CASE("devices whose clocks are years off, run fast and are set back remain of the swarm") {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    const Run run(synthetic +
+                      "run: {nodes: 7}\n"
+                      "devices: {clock_share: 0.8, clock_offset_s: 1e9, clock_drift_ppm: 50000}\n"
+                      "faults: {until_s: 200, crash_per_hour: 60, disk_loss_share: 0.3,\n"
+                      "  clock_steps_per_hour: 60, clock_step_s: 1e8}\n",
+                  seed);
+    run.check_all();
+    CHECK(run.happened("clocks_wrong") > 0);
+    CHECK(run.happened("clocks_set_back") > 0);
+    CHECK(run.happened("boots_by_count") > 0);  // the clock was behind the last boot's number
+  }
+}
+
+TEST_CASE("a clock that is past an invite's end keeps its device out until it is set") {
+  uint64_t expired = 0;
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    const Run run(synthetic +
+                      "run: {nodes: 6}\ndevices: {clock_share: 1, clock_offset_s: 1e8}\n"
+                      "faults: {until_s: 150, crash_per_hour: 100, disk_loss_share: 1}\n",
+                  seed);
+    run.check_all();
+    expired += run.happened("invites_expired");
+  }
+  CHECK(expired > 0);
+}
+
+TEST_CASE("a clock that runs fast wakes its device early, and one that runs slow late") {
+  Run run(synthetic + "run: {nodes: 2}\ndevices: {clock_share: 1, clock_drift_ppm: 100000}\n");
+  run.check_all();
+  Device& device = *run.world.devices[1];
+  REQUIRE(device.drift_ppm != 0);
+  const double own = static_cast<double>(device.instant().ms) * 1000;
+  const double rate = 1 + static_cast<double>(device.drift_ppm) / 1e6;
+  CHECK(own == doctest::Approx(rate * static_cast<double>(run.world.now)).epsilon(1e-4));
+  CHECK(run.world.devices[0]->drift_ppm == 0);
+}
+
 }  // namespace starling::sim
