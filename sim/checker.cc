@@ -170,6 +170,8 @@ void Checker::faults_happened(const World& world) {
   expect(scenario.faults.clock_steps_per_hour > 0, "clocks_set_back");
   expect(scenario.devices.clock_share > 0, "clocks_wrong");
   expect(scenario.faults.away_share > 0, "departures");
+  expect(scenario.faults.duty_share > 0, "duty_ends");
+  expect(!scenario.faults.churn.empty(), "churn_downs");
   expect(scenario.run.log_deltas_max > 0, "snapshots_made");
   const std::string& attack = scenario.hostile.attack;
   expect(attack != "none", "hostile_deltas");

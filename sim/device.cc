@@ -19,8 +19,7 @@ namespace {
 constexpr Micros announce_delay = micros_of_ms(500);  // as the node's learner
 constexpr Micros disk_delay = micros_of_ms(15);       // an fsync
 constexpr size_t snapshots_kept = 3;
-constexpr size_t replayed_frames = 4;            // of an attacker, each exchange
-constexpr int64_t first_second = 1'700'000'000;  // of the true time when a run begins
+constexpr size_t replayed_frames = 4;  // of an attacker, each exchange
 constexpr int64_t invite_valid_s = 86400;
 constexpr int64_t million = 1'000'000;
 

@@ -16,6 +16,8 @@ namespace starling::sim {
 
 class World;
 
+inline constexpr int64_t first_second = 1'700'000'000;  // of the true time when a run begins
+
 struct Keys {
   swarm::PublicKey public_key{};
   std::array<uint8_t, 64> secret{};
@@ -73,6 +75,8 @@ class Device {
   Micros paused_until = 0;
   uint64_t boots = 0;  // counts what a stale event must not reach
   bool may_be_away = false;
+  bool has_hours = false;    // is up in some hours of the day only
+  double hours_shifted = 0;  // from those of the scenario
   // Its clocks. Of the machine since it runs: may be fast or slow, is never set.
   swarm::Instant instant() const;
   // Of the day, in Unix seconds: may be far off, and be set back.

@@ -44,6 +44,7 @@ constexpr Range troubles[] = {
     {"devices.slow_up_kib_s", 10, 100},
     {"devices.slow_down_kib_s", 20, 400},
     {"devices.clock_share", .1, 1},
+    {"faults.duty_share", .1, .6},
     {"faults.clock_steps_per_hour", 5, 60},
     {"faults.away_share", .1, .6},
     {"run.log_deltas_max", 20, 200, true},
@@ -128,6 +129,7 @@ Scenario random_scenario(uint64_t seed) {
   faults.one_way = rng.unit() < 0.3;
   scenario.devices.clock_offset_s = std::pow(10, 9 * rng.unit());  // up to thirty years
   scenario.devices.clock_drift_ppm = 1000 * rng.unit();
+  faults.day_s = 60 + 200 * rng.unit();
   faults.clock_step_s = std::pow(10, 8 * rng.unit());
   faults.session_s = 20 + 100 * rng.unit();
   faults.absence_s = 10 + 60 * rng.unit();

@@ -156,6 +156,12 @@ void add_faults_keys(std::vector<Key>& keys) {
   add("away_share", field<double, &S::faults, &S::Faults::away_share>(), 0, 1);
   add("session_s", field<double, &S::faults, &S::Faults::session_s>(), 1, day_s);
   add("absence_s", field<double, &S::faults, &S::Faults::absence_s>(), 1, day_s);
+  add("churn_trace", field<Text, &S::faults, &S::Faults::churn_trace>());
+  add("duty_share", field<double, &S::faults, &S::Faults::duty_share>(), 0, 1);
+  add("day_s", field<double, &S::faults, &S::Faults::day_s>(), 24, 30 * day_s);
+  add("duty_from_h", field<double, &S::faults, &S::Faults::duty_from_h>(), 0, 24);
+  add("duty_to_h", field<double, &S::faults, &S::Faults::duty_to_h>(), 0, 24);
+  add("duty_spread_h", field<double, &S::faults, &S::Faults::duty_spread_h>(), 0, 12);
 }
 
 void add_hostile_keys(std::vector<Key>& keys) {
@@ -376,7 +382,8 @@ std::string contradiction(const Scenario& scenario) {
   const bool has_partition = faults.partition_share > 0;
   const bool has_faults = has_partition || faults.crash_per_hour > 0 || faults.pause_per_hour > 0 ||
                           faults.clog_per_hour > 0 || faults.away_share > 0 ||
-                          faults.one_way_share > 0 || faults.clock_steps_per_hour > 0;
+                          faults.one_way_share > 0 || faults.clock_steps_per_hour > 0 ||
+                          faults.duty_share > 0 || !faults.churn_trace.empty();
   if (has_faults && faults.until_s == 0)
     return "faults.until_s: must be more than 0 when there are faults";
   if (faults.until_s > scenario.run.seconds_max)
@@ -385,6 +392,8 @@ std::string contradiction(const Scenario& scenario) {
     return "faults.partition_to_s: must be later than faults.partition_from_s";
   if (has_partition && faults.partition_to_s > faults.until_s)
     return "faults.partition_to_s: must not be later than faults.until_s";
+  if (faults.duty_share > 0 && faults.duty_from_h == faults.duty_to_h)
+    return "faults.duty_to_h: must differ from faults.duty_from_h";
   if ((scenario.hostile.attack == "none") != (scenario.hostile.share == 0))
     return "hostile: needs both an attack and a share";
   return wrong_source(scenario.learn);
@@ -412,6 +421,7 @@ std::string set_key(Scenario& scenario, std::string_view key, const std::string&
       std::find_if(scenario_keys().begin(), scenario_keys().end(),
                    [&](const Key& each) { return each.section == section && each.name == name; });
   const std::string start = std::string(key.substr(0, 64)) + ": ";
+  if (key == "faults.churn_trace") return start + "is a file; name it in the scenario itself";
   if (known == scenario_keys().end()) {
     const Words all = sections();
     const bool has_section = std::find(all.begin(), all.end(), section) != all.end();
@@ -463,6 +473,12 @@ Result<Scenario, ScenarioError> load_scenario(const std::string& path) {
   place_path(scenario->learn.images);
   place_path(scenario->learn.labels);
   place_path(scenario->learn.table);
+  place_path(scenario->faults.churn_trace);
+  if (!scenario->faults.churn_trace.empty()) {
+    auto churn = read_churn(scenario->faults.churn_trace);
+    if (!churn) return Unexpected{ScenarioError{churn.error()}};
+    scenario->faults.churn = std::move(*churn);
+  }
   return scenario;
 }
 

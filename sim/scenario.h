@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/result.h"
+#include "sim/churn.h"
 
 namespace starling::sim {
 
@@ -94,6 +95,12 @@ struct Scenario {
     double away_share = 0;            // of nodes that come and go
     double session_s = 300;           // mean
     double absence_s = 300;           // mean
+    std::string churn_trace;          // a file that says when which node is up (churn.h)
+    std::vector<ChurnChange> churn;   // what it says; no key
+    double duty_share = 0;            // of nodes that are up in some hours of the day only
+    double day_s = 86400;             // how long a day is
+    double duty_from_h = 18, duty_to_h = 8;  // by the device's clock, in 24ths of a day
+    double duty_spread_h = 2;  // by how much a device's hours differ from this, at most
   } faults;
   struct Hostile {
     std::string attack = "none";

@@ -33,6 +33,9 @@ enum class FaultKind : uint8_t {
   heal,
   depart,
   arrive,
+  duty,
+  churn_up,
+  churn_down,
   quiet
 };
 
@@ -170,7 +173,12 @@ class World {
   void set_up_devices();
   void set_up_hostile();
   void plan_faults();
+  void plan_churn();
   void next_fault(FaultKind kind, uint32_t node, double mean_s);
+  void look_at_the_hours(Device& device);
+  bool is_on_duty(const Device& device) const;
+  void go_away(Device& device);
+  void strike(FaultKind kind, Device& device);
   void perform(Event event);
   void record(const Event& event);
   void happen(const Arrival& arrival);

@@ -14,6 +14,8 @@ void World::set_up_devices() {
   const auto away = pick(scenario->faults.away_share, devices.size(), rng);
   Rng clock_rng = rng_for(seed, Purpose::clocks);
   const auto wrong = pick(kinds.clock_share, devices.size(), clock_rng);
+  Rng duty_rng = rng_for(seed, Purpose::duty);
+  const auto on_duty = pick(scenario->faults.duty_share, devices.size(), duty_rng);
   const auto either_way = [&](double most) { return most * (2 * clock_rng.unit() - 1); };
   for (const auto& device : devices) {
     if (slow[device->index] != 0) {
@@ -21,6 +23,8 @@ void World::set_up_devices() {
       network.set_pipes(device->index, kinds.slow_up_kib_s, kinds.slow_down_kib_s);
     }
     device->may_be_away = away[device->index] != 0;
+    device->has_hours = on_duty[device->index] != 0;
+    device->hours_shifted = scenario->faults.duty_spread_h * (2 * duty_rng.unit() - 1);
     if (wrong[device->index] == 0) continue;
     device->drift_ppm = std::llround(either_way(kinds.clock_drift_ppm));
     device->clock_error_s = either_way(kinds.clock_offset_s);
@@ -58,11 +62,53 @@ void World::plan_faults() {
     if (faults.clock_steps_per_hour > 0)
       next_fault(FaultKind::set_back, node, 3600 / faults.clock_steps_per_hour);
     if (device->may_be_away) next_fault(FaultKind::depart, node, faults.session_s);
+    if (device->has_hours) at(1, FaultDue{FaultKind::duty, node, 0});
   }
+  plan_churn();
   if (faults.partition_share > 0) {
     at(micros_of_s(faults.partition_from_s), FaultDue{FaultKind::split, 0, 0});
     at(micros_of_s(faults.partition_to_s), FaultDue{FaultKind::heal, 0, 0});
   }
+}
+
+// Of nodes that there are.
+void World::plan_churn() {
+  for (const ChurnChange& change : scenario->faults.churn) {
+    const FaultKind kind = change.is_up ? FaultKind::churn_up : FaultKind::churn_down;
+    const Micros when = std::max<Micros>(1, micros_of_s(change.second));  // after all have begun
+    if (change.node < devices.size()) at(when, FaultDue{kind, change.node, 0});
+  }
+}
+
+// By its own clock, and with habits of its own.
+bool World::is_on_duty(const Device& device) const {
+  const Scenario::Faults& faults = scenario->faults;
+  const double begun = static_cast<double>(first_second);
+  const double days = (static_cast<double>(device.clock_s()) - begun) / faults.day_s;
+  const double hour = 24 * (days - std::floor(days)) + device.hours_shifted;
+  const double of_day = hour - 24 * std::floor(hour / 24);
+  const bool is_after = of_day >= faults.duty_from_h, is_before = of_day < faults.duty_to_h;
+  return faults.duty_from_h < faults.duty_to_h ? is_after && is_before : is_after || is_before;
+}
+
+// Four times an hour.
+void World::look_at_the_hours(Device& device) {
+  const bool is_wanted = is_on_duty(device);
+  if (device.is_up() && !is_wanted) {
+    ++sometimes["duty_ends"];
+    go_away(device);
+  } else if (!device.is_up() && is_wanted) {
+    ++sometimes["duty_begins"];
+    device.boot();
+  }
+  constexpr double looks_a_day = 96;
+  at(now + micros_of_s(scenario->faults.day_s / looks_a_day),
+     FaultDue{FaultKind::duty, device.index, 0});
+}
+
+void World::go_away(Device& device) {
+  if (fault_rng_.unit() < 0.5) device.input(swarm::Leave{});  // the other half just vanish
+  device.crash(false);
 }
 
 void World::split() {
@@ -87,7 +133,6 @@ void World::mend_everything() {
 
 void World::happen(const FaultDue& fault) {
   Device& device = *devices[fault.node];
-  const Scenario::Faults& faults = scenario->faults;
   switch (fault.kind) {
     case FaultKind::restart:
     case FaultKind::arrive:
@@ -95,7 +140,7 @@ void World::happen(const FaultDue& fault) {
       if (device.boots > 0) ++sometimes["restarts"];
       device.boot();
       if (fault.kind == FaultKind::arrive && !is_quiet_)
-        next_fault(FaultKind::depart, fault.node, faults.session_s);
+        next_fault(FaultKind::depart, fault.node, scenario->faults.session_s);
       return;
     case FaultKind::quiet:
       return mend_everything();
@@ -103,48 +148,63 @@ void World::happen(const FaultDue& fault) {
       return split();
     case FaultKind::heal:
       return network.heal_partition();
+    case FaultKind::duty:
+      if (!is_quiet_) look_at_the_hours(device);
+      return;
+    case FaultKind::churn_up:
+      if (!is_quiet_ && !device.is_up()) device.boot();
+      return;
+    case FaultKind::churn_down:
+      if (is_quiet_ || !device.is_up()) return;
+      ++sometimes["churn_downs"];
+      return go_away(device);
     case FaultKind::crash:
     case FaultKind::pause:
     case FaultKind::clog:
     case FaultKind::set_back:
     case FaultKind::depart:
-      break;
+      if (!is_quiet_) strike(fault.kind, device);
+      return;
   }
-  if (is_quiet_) return;
+}
+
+// What happens to each node again and again.
+void World::strike(FaultKind kind, Device& device) {
+  const Scenario::Faults& faults = scenario->faults;
   const bool is_up = device.is_up();
-  if (fault.kind == FaultKind::depart && is_up) {
+  if (kind == FaultKind::depart && is_up) {
     ++sometimes["departures"];
-    if (fault_rng_.unit() < 0.5) device.input(swarm::Leave{});  // the other half just vanish
-    device.crash(false);
+    go_away(device);
     const double absence_s = exponential(fault_rng_, faults.absence_s);
-    at(now + micros_of_s(absence_s), FaultDue{FaultKind::arrive, fault.node, device.boots});
+    at(now + micros_of_s(absence_s), FaultDue{FaultKind::arrive, device.index, device.boots});
     return;
   }
-  if (fault.kind == FaultKind::depart) return next_fault(fault.kind, fault.node, faults.session_s);
-  if (fault.kind == FaultKind::crash) {
+  if (kind == FaultKind::depart) return next_fault(kind, device.index, faults.session_s);
+  if (kind == FaultKind::crash) {
     if (is_up) {
       ++sometimes["crashes"];
       const bool loses_disk = fault_rng_.unit() < faults.disk_loss_share;
       if (loses_disk) ++sometimes["disks_lost"];
       device.crash(loses_disk);
-      at(now + micros_of_s(faults.down_s), FaultDue{FaultKind::restart, fault.node, device.boots});
+      at(now + micros_of_s(faults.down_s),
+         FaultDue{FaultKind::restart, device.index, device.boots});
     }
-    return next_fault(fault.kind, fault.node, 3600 / faults.crash_per_hour);
+    return next_fault(kind, device.index, 3600 / faults.crash_per_hour);
   }
-  if (fault.kind == FaultKind::pause) {
+  if (kind == FaultKind::pause) {
     if (is_up) ++sometimes["pauses"];
     device.paused_until = now + micros_of_s(faults.pause_s);
-    return next_fault(fault.kind, fault.node, 3600 / faults.pause_per_hour);
+    return next_fault(kind, device.index, 3600 / faults.pause_per_hour);
   }
-  if (fault.kind == FaultKind::set_back) {
+  if (kind == FaultKind::set_back) {
     ++sometimes["clocks_set_back"];
     device.clock_error_s -= exponential(fault_rng_, faults.clock_step_s);
-    return next_fault(fault.kind, fault.node, 3600 / faults.clock_steps_per_hour);
+    return next_fault(kind, device.index, 3600 / faults.clock_steps_per_hour);
   }
   // However long it takes: so what was clogged first is often not free again first.
   const double clogged_s = std::min(exponential(fault_rng_, faults.clog_s), 10 * faults.clog_s);
-  network.clog(fault.node, now, now + micros_of_s(clogged_s));
-  next_fault(fault.kind, fault.node, 3600 / faults.clog_per_hour);
+  network.clog(device.index, now, now + micros_of_s(clogged_s));
+  next_fault(kind, device.index, 3600 / faults.clog_per_hour);
 }
 
 }  // namespace starling::sim

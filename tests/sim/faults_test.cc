@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "sim/network.h"
+#include "tests/sim/folder.h"
 #include "tests/sim/world_run.h"
 
 namespace starling::sim {
@@ -101,6 +102,70 @@ TEST_CASE("a clock that runs fast wakes its device early, and one that runs slow
   const double rate = 1 + static_cast<double>(device.drift_ppm) / 1e6;
   CHECK(own == doctest::Approx(rate * static_cast<double>(run.world.now)).epsilon(1e-4));
   CHECK(run.world.devices[0]->drift_ppm == 0);
+}
+
+TEST_CASE("who is up in some hours of the day only learns what the others did meanwhile") {
+  const Run run(synthetic +
+                "run: {nodes: 8}\nfaults: {until_s: 300, duty_share: 0.6, day_s: 120,\n"
+                "  duty_from_h: 18, duty_to_h: 8, duty_spread_h: 3}\n");
+  run.check_all();
+  CHECK(run.happened("duty_ends") >= 8);
+  CHECK(run.happened("duty_begins") >= 4);
+  uint32_t fewest = 8;
+  for (const Moment& moment : run.world.moments) fewest = std::min(fewest, moment.up);
+  CHECK(fewest <= 5);
+  CHECK(run.world.moments.back().up == 8);
+}
+
+TEST_CASE("a file says when which node is up") {
+  Folder folder;
+  folder.write("churn.tsv", "# seconds node what\n20\t1\tdown\n\n25,2,down\n60 1 up\n90 9 down\n");
+  const auto scenario = load_scenario(
+      folder.write("s.yaml", synthetic + "run: {nodes: 4}\n"
+                                         "faults: {until_s: 120, churn_trace: churn.tsv}\n"));
+  REQUIRE(scenario.has_value());
+  REQUIRE(scenario->faults.churn.size() == 4);
+  const Run run(*scenario, 1, 1);
+  run.check_all();
+  CHECK(run.happened("churn_downs") == 2);  // there is no node 9
+  const auto up_at = [&](double second) {
+    const auto after = std::find_if(run.world.moments.begin(), run.world.moments.end(),
+                                    [&](const Moment& moment) { return moment.second > second; });
+    return after->up;
+  };
+  CHECK(up_at(15) == 4);
+  CHECK(up_at(40) == 2);
+  CHECK(up_at(70) == 3);
+  CHECK(run.world.moments.back().up == 4);
+}
+
+TEST_CASE("a line that says nothing about a node's ups and downs is shown with its number") {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"1 2 down\n3 up\n",
+       "x.tsv:2: must be three words: seconds, node, and up or down, such as 120 3 down"},
+      {"1 2 down now\n",
+       "x.tsv:1: must be three words: seconds, node, and up or down, such as 120 3 down"},
+      {"-1 2 down\n", "x.tsv:1: the seconds must be a number from 0 to 2592000 but are \"-1\""},
+      {"nan 2 up\n", "x.tsv:1: the seconds must be a number from 0 to 2592000 but are \"nan\""},
+      {"#\n\n5 1 up\n4 1 down\n",
+       "x.tsv:4: is earlier than the line before; sort the lines by time"},
+      {"1 two up\n", "x.tsv:1: the node must be a whole number from 0 on but is \"two\""},
+      {"1 0 down\n", "x.tsv:1: node 0 must stay up: its address is the one that all others know"},
+      {"1 1 off\n", "x.tsv:1: the last word must be up or down but is \"off\""},
+      {"\n", "x.tsv: says of no node when it is up; write a line for each change"},
+  };
+  for (const auto& [text, expected] : cases) {
+    const auto churn = parse_churn(text, "x.tsv");
+    REQUIRE_FALSE(churn.has_value());
+    CHECK(churn.error() == expected);
+  }
+  Folder folder;
+  const std::string path =
+      folder.write("s.yaml", synthetic + "faults: {until_s: 120, churn_trace: none.tsv}\n");
+  const auto scenario = load_scenario(path);
+  REQUIRE_FALSE(scenario.has_value());
+  CHECK(scenario.error().message ==
+        (folder / "none.tsv") + ": No such file or directory; check faults.churn_trace");
 }
 
 }  // namespace starling::sim

@@ -9,7 +9,9 @@ namespace starling::sim {
 // A world with what it needs to live.
 struct Run {
   explicit Run(const std::string& yaml, uint64_t seed = 1, uint32_t threads = 1)
-      : scenario(*parse_scenario(yaml, "test.yaml")),
+      : Run(*parse_scenario(yaml, "test.yaml"), seed, threads) {}
+  Run(const Scenario& with, uint64_t seed, uint32_t threads)
+      : scenario(with),
         lessons(*deal_lessons(scenario, seed)),
         course(make_course(scenario)),
         world(scenario, course, lessons, {.seed = seed, .threads = threads}) {
