@@ -9,9 +9,10 @@
 namespace starling::sim {
 
 Attack attack_of(const std::string& name) {
-  static constexpr std::array<std::string_view, 12> names = {
-      "none", "sign_flip",     "scale",  "gaussian",   "label_flip",     "free_rider",
-      "alie", "inner_product", "replay", "equivocate", "selective_drop", "announce"};
+  static constexpr std::array<std::string_view, 13> names = {
+      "none",           "sign_flip", "scale",         "gaussian", "label_flip",
+      "free_rider",     "alie",      "inner_product", "replay",   "equivocate",
+      "selective_drop", "announce",  "dissensus"};
   const auto found = std::find(names.begin(), names.end(), name);
   assert(found != names.end());
   return static_cast<Attack>(found - names.begin());
@@ -55,23 +56,9 @@ void Tamper::alter(std::span<float> x, const swarm::Exchange& exchange, swarm::S
     case Attack::free_rider:
       return set([&](size_t i, double) { return i % 64 == 0 ? 1e-4 * normal(rng_) : 0.0; });
     case Attack::alie:
-    case Attack::inner_product: {
-      if (seen_ == 0) return;
-      const auto count = static_cast<double>(seen_);
-      // What is sent is scaled by about 2 / N on its way out; what was seen had been.
-      const double scale = std::max(1.0, view.active_origins / 2.0);
-      set([&](size_t i, double) {
-        const double mean = sum_[i] / count;
-        const double deviation = std::sqrt(std::max(0.0, squares_[i] / count - mean * mean));
-        const double wanted =
-            attack_ == Attack::alie ? mean - strength_ * deviation : -strength_ * mean;
-        return scale * wanted - static_cast<double>(exchange.error()[i]);
-      });
-      seen_ = 0;
-      std::fill(sum_.begin(), sum_.end(), 0.0);
-      std::fill(squares_.begin(), squares_.end(), 0.0);
-      return;
-    }
+    case Attack::inner_product:
+    case Attack::dissensus:
+      return push_against_others(x, exchange, view);
     case Attack::none:
     case Attack::label_flip:
     case Attack::replay:
@@ -80,6 +67,33 @@ void Tamper::alter(std::span<float> x, const swarm::Exchange& exchange, swarm::S
     case Attack::announce:
       return;
   }
+}
+
+// Source of dissensus: He, Karimireddy and Jaggi, "Byzantine-robust decentralized learning via
+// ClippedGossip" (2022), where the attacker sends each neighbour the opposite of what would bring
+// the neighbours together. Here everyone adds the same deltas, so it pushes along its own
+// disagreement: away from the mean of the others, towards what they do not share.
+void Tamper::push_against_others(std::span<float> x, const swarm::Exchange& exchange,
+                                 const swarm::SwarmView& view) {
+  if (seen_ == 0) return;
+  ++pushes_;
+  const auto count = static_cast<double>(seen_);
+  // What is sent is scaled by about 2 / N on its way out; what was seen had been.
+  const double scale = std::max(1.0, view.active_origins / 2.0);
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double base = static_cast<double>(exchange.base().value(i));
+    const double learned = static_cast<double>(x[i]) - base;
+    const double mean = sum_[i] / count;
+    const double deviation = std::sqrt(std::max(0.0, squares_[i] / count - mean * mean));
+    double wanted = -strength_ * mean;
+    if (attack_ == Attack::alie) wanted = mean - strength_ * deviation;
+    if (attack_ == Attack::dissensus) wanted = strength_ * (learned / scale - mean);
+    const double sent = scale * wanted - static_cast<double>(exchange.error()[i]);
+    x[i] = static_cast<float>(base + sent);
+  }
+  seen_ = 0;
+  std::fill(sum_.begin(), sum_.end(), 0.0);
+  std::fill(squares_.begin(), squares_.end(), 0.0);
 }
 
 }  // namespace starling::sim

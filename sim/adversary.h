@@ -24,6 +24,7 @@ enum class Attack : uint8_t {
   equivocate,      // two deltas with one number
   selective_drop,  // passes on only a share (1 - strength) of what others published
   announce,        // tells of deltas that it never sends
+  dissensus,       // strength times that in which it differs from the others: drives them apart
 };
 // Requires: a name of a scenario's hostile.attack.
 Attack attack_of(const std::string& name);
@@ -42,15 +43,20 @@ class Tamper {
   void see(const model::RegionTable& table, swarm::ByteView payload, size_t parameters);
   // Moves x so that the exchange sends what the attack wants; may change what the sender knows.
   void alter(std::span<float> x, const swarm::Exchange& exchange, swarm::SwarmView& view);
+  // How often it had seen others and turned what it saw against them.
+  uint64_t pushes() const { return pushes_; }
 
  private:
   bool looks_at_others() const {
-    return attack_ == Attack::alie || attack_ == Attack::inner_product;
+    return attack_ == Attack::alie || attack_ == Attack::inner_product ||
+           attack_ == Attack::dissensus;
   }
+  void push_against_others(std::span<float> x, const swarm::Exchange& exchange,
+                           const swarm::SwarmView& view);
   Attack attack_;
   double strength_;
   Rng rng_;
-  uint64_t seen_ = 0;
+  uint64_t seen_ = 0, pushes_ = 0;
   std::vector<double> sum_, squares_;  // of what others sent since the last own delta
 };
 

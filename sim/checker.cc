@@ -180,6 +180,7 @@ void Checker::faults_happened(const World& world) {
   expect(attack == "equivocate", "expulsions");
   expect(attack == "selective_drop", "withheld");
   expect(attack == "announce", "false_announcements");
+  expect(attack == "dissensus", "dissensus_pushes");
 }
 
 }  // namespace starling::sim

@@ -19,7 +19,6 @@ namespace {
 constexpr Micros announce_delay = micros_of_ms(500);  // as the node's learner
 constexpr Micros disk_delay = micros_of_ms(15);       // an fsync
 constexpr size_t snapshots_kept = 3;
-constexpr size_t replayed_frames = 4;  // of an attacker, each exchange
 constexpr int64_t invite_valid_s = 86400;
 constexpr int64_t million = 1'000'000;
 
@@ -256,7 +255,7 @@ void Device::input(swarm::Input event) {
 
 void Device::charge(size_t bytes) {
   sent_bytes += bytes;
-  if (is_up()) state_->charge_sent(bytes, world->instant());
+  if (is_up()) state_->charge_sent(bytes, instant());
 }
 
 bool Device::is_finished() const {
@@ -314,20 +313,17 @@ void Device::publish() {
   const swarm::FrameHeader header{
       .swarm = world->swarm, .epoch = disk_.epoch, .seq = published_ + 1};
   judge();
+  const uint64_t pushes = tamper ? tamper->pushes() : 0;
   const swarm::SwarmView view = state_->view(instant());
   auto publication = learner_->publish(view, payload_bytes_max(view), header, keys_->signer(),
                                        tamper ? &*tamper : nullptr);
   published_at_ = world->now;
   if (!publication) return;
+  if (tamper) count_deeds(pushes);
   ++published_;
   const swarm::DeltaKey key{{id_, disk_.epoch}, published_};
   world->checker.signed_by_origin(key, publication->frame);
-  if (tamper) ++world->sometimes["hostile_deltas"];
-  if (tamper && tamper->attack() == Attack::equivocate && last_own_frame_) {
-    second_face_ = {key, std::make_shared<const swarm::Bytes>(swarm::seal(
-                             publication->header, payload_of(*last_own_frame_), keys_->signer()))};
-    world->checker.signed_by_origin(key, second_face_.second);
-  }
+  if (tamper) show_second_face(key, *publication);
   last_own_frame_ = publication->frame;
   base_changed();
   input(std::move(*publication));
@@ -531,14 +527,7 @@ void Device::perform(const swarm::Output& output) {
 }
 
 void Device::send(const swarm::PeerId& to, swarm::Message message) {
-  auto* const heartbeat = std::get_if<swarm::Heartbeat>(&message);
-  if (heartbeat != nullptr && tamper && tamper->attack() == Attack::announce) {
-    constexpr uint64_t invented = 3;
-    const swarm::Stream own{id_, disk_.epoch};
-    if (!heartbeat->have) heartbeat->have = state_->have();
-    heartbeat->have->set(own, {published_ + invented, 0});
-    ++world->sometimes["false_announcements"];
-  }
+  if (tamper) twist(message);
   auto bytes = std::make_shared<const swarm::Bytes>(swarm::encode_message(message));
   const swarm::FrameHeader header{.kind = swarm::FrameKind::control,
                                   .swarm = world->swarm,
@@ -550,21 +539,6 @@ void Device::send(const swarm::PeerId& to, swarm::Message message) {
   world->transmit(index, to, {.header = header, .bytes = std::move(bytes)});
 }
 
-void Device::send_delta(const swarm::PeerId& to, const swarm::DeltaKey& key,
-                        const swarm::SharedBytes& frame, bool is_asked) {
-  if (tamper && tamper->attack() == Attack::selective_drop && key.stream.origin != id_ &&
-      tamper->rng().unit() < tamper->strength()) {
-    ++world->sometimes["withheld"];
-    return;
-  }
-  const bool has_two_faces = second_face_.second && second_face_.first == key && !is_asked;
-  const bool is_second = has_two_faces && world->node_of(to) % 2 == 1;
-  if (is_second) ++world->sometimes["equivocations"];
-  world->transmit(
-      index, to,
-      {.is_delta = true, .header = {}, .bytes = is_second ? second_face_.second : frame});
-}
-
 void Device::send_chunk(const swarm::SendChunk& request) {
   for (const auto& [offer, file] : disk_.snapshots) {
     const size_t begin = size_t{request.index} * swarm::chunk_size_max;
@@ -573,16 +547,6 @@ void Device::send_chunk(const swarm::SendChunk& request) {
         swarm::ByteView(file).subspan(begin, std::min(file.size() - begin, swarm::chunk_size_max));
     return send(request.to, swarm::Chunk{request.file_hash, request.index,
                                          swarm::Bytes(chunk.begin(), chunk.end())});
-  }
-}
-
-void Device::replay_frames() {
-  for (size_t i = 0; i < replayed_frames && !disk_.log.empty(); ++i) {
-    const Disk::Entry& old = disk_.log[tamper->rng().below(disk_.log.size())];
-    for (const swarm::PeerId& peer : world->linked_to(index)) {
-      ++world->sometimes["replays"];
-      world->transmit(index, peer, {.is_delta = true, .header = {}, .bytes = old.frame});
-    }
   }
 }
 

@@ -117,7 +117,11 @@ class Device {
   void fold_log();
   std::optional<swarm::Bytes> payload(const swarm::DeltaKey& key) const;
   void judge();
-  void replay_frames();  // an attack
+  // Of a hostile one (device_hostile.cc).
+  void count_deeds(uint64_t pushes_before);
+  void show_second_face(const swarm::DeltaKey& key, const swarm::Publish& publication);
+  void twist(swarm::Message& message);
+  void replay_frames();
   void base_changed();
 
   std::unique_ptr<swarm::State> state_;

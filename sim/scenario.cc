@@ -38,9 +38,9 @@ const Words kinds = {"skills", "text", "images", "table", "speakers", "synthetic
 const Words models = {"micro", "demo", "tiny"};
 const Words partitions = {"natural", "iid", "dirichlet", "shards", "quantity"};
 const Words baselines = {"alone", "fedavg", "fedavg_momentum", "dpsgd", "centralised"};
-const Words attacks = {"none",       "sign_flip",  "scale",          "gaussian",
-                       "label_flip", "free_rider", "alie",           "inner_product",
-                       "replay",     "equivocate", "selective_drop", "announce"};
+const Words attacks = {"none",           "sign_flip", "scale",         "gaussian", "label_flip",
+                       "free_rider",     "alie",      "inner_product", "replay",   "equivocate",
+                       "selective_drop", "announce",  "dissensus"};
 constexpr double day_s = 86400;
 
 using S = Scenario;

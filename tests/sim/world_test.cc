@@ -118,8 +118,8 @@ TEST_CASE("a node that passes nothing on, or tells of what it never sends, stops
 }
 
 TEST_CASE("every attack on what is learned leaves the honest with one base and finite weights") {
-  for (const char* attack :
-       {"sign_flip", "gaussian", "label_flip", "free_rider", "alie", "inner_product"}) {
+  for (const char* attack : {"sign_flip", "gaussian", "label_flip", "free_rider", "alie",
+                             "inner_product", "dissensus"}) {
     CAPTURE(attack);
     const Run run(micro + "run: {nodes: 4}\nhostile: {attack: " + attack +
                   ", share: 0.25, strength: 1}\n");

@@ -1,0 +1,78 @@
+// What each attack really does, and what the honest keep in spite of it.
+#include "sim/adversary.h"
+
+#include <doctest/doctest.h>
+
+#include "sim/chance.h"
+#include "tests/sim/world_run.h"
+
+namespace starling::sim {
+namespace {
+
+// Somebody who has learned `amount` at each place of a small vector; the frame that is sent of it.
+struct Somebody {
+  explicit Somebody(const Course& course, uint64_t seed)
+      : keys(seed), exchange(course.table, course.genesis, {}), x(course.genesis) {}
+  swarm::Bytes send(Tamper* tamper, uint32_t origins) {
+    swarm::SwarmView view{.active_origins = origins};
+    if (tamper != nullptr) tamper->alter(x, exchange, view);
+    const std::vector<uint64_t> tokens(2, 1);
+    const swarm::FrameHeader header{.kind = swarm::FrameKind::delta, .epoch = 1, .seq = ++sent};
+    const auto publication =
+        exchange.publish(x, tokens, view, {.budget_fraction = 1}, header, keys.signer(), 0);
+    REQUIRE(publication.has_value());
+    const auto payload = swarm::ByteView(*publication->frame).subspan(swarm::header_size);
+    return {payload.begin(), payload.end()};
+  }
+  Keys keys;
+  swarm::Exchange exchange;
+  std::vector<float> x;
+  uint64_t sent = 0;
+};
+
+std::vector<double> values_of(const Course& course, swarm::ByteView payload) {
+  std::vector<int32_t> values(course.genesis.size(), 0);
+  swarm::apply_delta(course.table, payload, 1, values, {});
+  return {values.begin(), values.end()};
+}
+
+double cosine(const std::vector<double>& a, const std::vector<double>& b) {
+  double ab = 0, aa = 0, bb = 0;
+  for (size_t i = 0; i < a.size(); ++i) ab += a[i] * b[i], aa += a[i] * a[i], bb += b[i] * b[i];
+  return ab / std::sqrt(aa * bb);
+}
+
+}  // namespace
+
+TEST_CASE("dissensus sends what the attacker alone holds, and the opposite of what others share") {
+  Scenario scenario;
+  scenario.learn.kind = "synthetic";
+  const Course course = make_course(scenario);
+  Somebody first(course, 1), second(course, 2), attacker(course, 3);
+  Tamper tamper(Attack::dissensus, 1, Rng(1));
+  Rng rng(7);
+  std::vector<double> shared, own;
+  for (size_t i = 0; i < course.genesis.size(); ++i) {
+    shared.push_back(normal(rng));
+    own.push_back(normal(rng));
+    first.x[i] += static_cast<float>(0.01 * shared[i]);
+    second.x[i] += static_cast<float>(0.01 * shared[i]);
+    attacker.x[i] += static_cast<float>(0.01 * (shared[i] + own[i]));
+  }
+  CHECK(tamper.pushes() == 0);
+  for (Somebody* other : {&first, &second})
+    tamper.see(course.table, other->send(nullptr, 3), course.genesis.size());
+  const std::vector<double> sent = values_of(course, attacker.send(&tamper, 3));
+  CHECK(tamper.pushes() == 1);
+  CHECK(cosine(sent, own) > 0.5);
+  CHECK(cosine(sent, shared) < 0.3);  // honestly sent it would be near 0.7
+}
+
+TEST_CASE("dissensus drives the honest apart no further than that they agree on one base") {
+  const Run run(synthetic +
+                "run: {nodes: 6}\nhostile: {attack: dissensus, share: 0.3, strength: 2}\n");
+  run.check_all();
+  CHECK(run.happened("dissensus_pushes") > 20);
+}
+
+}  // namespace starling::sim
