@@ -9,10 +9,10 @@
 namespace starling::sim {
 
 Attack attack_of(const std::string& name) {
-  static constexpr std::array<std::string_view, 13> names = {
+  static constexpr std::array<std::string_view, 14> names = {
       "none",           "sign_flip", "scale",         "gaussian", "label_flip",
       "free_rider",     "alie",      "inner_product", "replay",   "equivocate",
-      "selective_drop", "announce",  "dissensus"};
+      "selective_drop", "announce",  "dissensus",     "eclipse"};
   const auto found = std::find(names.begin(), names.end(), name);
   assert(found != names.end());
   return static_cast<Attack>(found - names.begin());
@@ -65,6 +65,7 @@ void Tamper::alter(std::span<float> x, const swarm::Exchange& exchange, swarm::S
     case Attack::equivocate:
     case Attack::selective_drop:
     case Attack::announce:
+    case Attack::eclipse:
       return;
   }
 }

@@ -25,6 +25,7 @@ enum class Attack : uint8_t {
   selective_drop,  // passes on only a share (1 - strength) of what others published
   announce,        // tells of deltas that it never sends
   dissensus,       // strength times that in which it differs from the others: drives them apart
+  eclipse,         // colluders take all links of one victim, and let nothing through
 };
 // Requires: a name of a scenario's hostile.attack.
 Attack attack_of(const std::string& name);

@@ -181,6 +181,8 @@ void Checker::faults_happened(const World& world) {
   expect(attack == "selective_drop", "withheld");
   expect(attack == "announce", "false_announcements");
   expect(attack == "dissensus", "dissensus_pushes");
+  expect(attack == "eclipse", "eclipse_links_most");
+  expect(attack == "eclipse", "walks_forged");
 }
 
 }  // namespace starling::sim

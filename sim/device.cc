@@ -214,6 +214,7 @@ void Device::boot() {
   for (const auto& [offer, file] : disk_.snapshots) input(swarm::SnapshotAvailable{offer});
   input(swarm::BaseReached{learner_->exchange().applied(), learner_->base_hash()});
   if (index != 0) input(swarm::AddAddress{world->devices[0]->address});
+  if (world->victim && is_hostile()) intrigue();
   go_on();
 }
 
@@ -505,7 +506,9 @@ void Device::perform(const swarm::Output& output) {
                  },
                  [&](const swarm::SendChunk& request) { send_chunk(request); },
                  [&](const swarm::Open& open) { world->dial(index, open.address, open.expected); },
-                 [&](const swarm::Close& close) { world->cut(index, close.peer, close.reason); },
+                 [&](const swarm::Close& close) {
+                   if (!clings_to(close.peer)) world->cut(index, close.peer, close.reason);
+                 },
                  [&](const swarm::Store& request) { store(request); },
                  [&](const swarm::Deliver& delivery) { deliver(delivery); },
                  [&](const swarm::SaveChunk& chunk) { save_chunk(chunk); },
@@ -527,7 +530,7 @@ void Device::perform(const swarm::Output& output) {
 }
 
 void Device::send(const swarm::PeerId& to, swarm::Message message) {
-  if (tamper) twist(message);
+  if (tamper && !twist(to, message)) return;
   auto bytes = std::make_shared<const swarm::Bytes>(swarm::encode_message(message));
   const swarm::FrameHeader header{.kind = swarm::FrameKind::control,
                                   .swarm = world->swarm,

@@ -54,6 +54,7 @@ class Device {
   void announce();  // judges, and tells the protocol what the base has come to
   void chunk_written(const swarm::Digest& file, uint32_t index);
   void install(const swarm::SnapshotOffer& offer);
+  void intrigue();  // of a hostile one: what it does again and again
   // Begins a slice when it has none and may learn.
   void go_on();
 
@@ -120,7 +121,11 @@ class Device {
   // Of a hostile one (device_hostile.cc).
   void count_deeds(uint64_t pushes_before);
   void show_second_face(const swarm::DeltaKey& key, const swarm::Publish& publication);
-  void twist(swarm::Message& message);
+  bool is_silent_about(const swarm::PeerId& to, const swarm::PeerId& origin);
+  bool clings_to(const swarm::PeerId& peer) const;
+  bool twist(const swarm::PeerId& to, swarm::Message& message);
+  void twist_eclipse(const swarm::PeerId& to, swarm::Message& message);
+  std::vector<swarm::PeerId> colluders() const;
   void replay_frames();
   void base_changed();
 

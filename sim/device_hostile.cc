@@ -1,12 +1,14 @@
 // What a hostile device does to the protocol, where it acts otherwise than by what it learned.
 #include <algorithm>
 
+#include "sim/chance.h"
 #include "sim/device.h"
 #include "sim/world.h"
 
 namespace starling::sim {
 namespace {
 
+constexpr Micros intrigue_interval = micros_of_s(1);
 constexpr size_t replayed_frames = 4;    // each exchange
 constexpr uint64_t invented_deltas = 3;  // of which it tells more than it has
 
@@ -30,8 +32,8 @@ void Device::show_second_face(const swarm::DeltaKey& key, const swarm::Publish& 
   world->checker.signed_by_origin(key, second_face_.second);
 }
 
-// What it says is not what its State wanted to say.
-void Device::twist(swarm::Message& message) {
+// What it says is not what its State wanted to say. False: nothing is said.
+bool Device::twist(const swarm::PeerId& to, swarm::Message& message) {
   auto* const heartbeat = std::get_if<swarm::Heartbeat>(&message);
   if (heartbeat != nullptr && tamper->attack() == Attack::announce) {
     const swarm::Stream own{id_, disk_.epoch};
@@ -39,12 +41,82 @@ void Device::twist(swarm::Message& message) {
     heartbeat->have->set(own, {published_ + invented_deltas, 0});
     ++world->sometimes["false_announcements"];
   }
+  if (!world->victim) return true;
+  if (std::holds_alternative<swarm::Disconnect>(message) && clings_to(to)) return false;
+  twist_eclipse(to, message);
+  return true;
 }
+
+// ---- Eclipse
+
+std::vector<swarm::PeerId> Device::colluders() const {
+  std::vector<swarm::PeerId> ids;
+  for (const auto& device : world->devices) {
+    if (device->is_hostile() && device->is_up()) ids.push_back(device->id());
+  }
+  return ids;
+}
+
+// Whoever is sent on its way or named to others is one of us; the victim is told of nobody else,
+// and that we are all alone and must have a link.
+void Device::twist_eclipse(const swarm::PeerId& to, swarm::Message& message) {
+  const bool is_to_victim = world->node_of(to) == *world->victim;
+  const std::vector<swarm::PeerId> ours = colluders();
+  const auto forge = [&](std::vector<swarm::PeerId>& sample) {
+    sample = ours;
+    shuffle(sample, tamper->rng());
+    sample.resize(std::min(sample.size(), swarm::shuffle_sample_max));
+    ++world->sometimes["walks_forged"];
+  };
+  if (auto* const walk = std::get_if<swarm::ShuffleWalk>(&message)) return forge(walk->sample);
+  if (auto* const answer = std::get_if<swarm::ShuffleAnswer>(&message))
+    return forge(answer->sample);
+  if (auto* const walk = std::get_if<swarm::JoinWalk>(&message)) {
+    walk->joiner = ours[tamper->rng().below(ours.size())];
+    ++world->sometimes["walks_forged"];
+  }
+  if (!is_to_victim) return;
+  if (auto* const hello = std::get_if<swarm::Hello>(&message))
+    hello->extension = {static_cast<uint8_t>(swarm::Wish::join)};
+  if (auto* const members = std::get_if<swarm::Members>(&message)) {
+    std::erase_if(members->records, [&](const swarm::MemberRecord& record) {
+      return world->is_honest(world->node_of(swarm::peer_id_of(record.membership.identity)));
+    });
+  }
+}
+
+// Takes a link of the victim's, and once it has one it has no others but those to its friends.
+void Device::intrigue() {
+  world->at(world->now + intrigue_interval, IntrigueDue{index, boots});
+  Device& victim = *world->devices[*world->victim];
+  if (!world->are_linked(index, victim.index)) {
+    ++world->sometimes["eclipse_dials"];
+    return world->dial(index, victim.address, victim.id());
+  }
+  for (const swarm::PeerId& peer : world->linked_to(index)) {
+    const uint32_t node = world->node_of(peer);
+    if (!world->is_honest(node) || node == victim.index) continue;
+    ++world->sometimes["links_refused"];
+    world->cut(index, peer, "connection reset");
+  }
+}
+
+bool Device::clings_to(const swarm::PeerId& peer) const {
+  return is_hostile() && world->victim && world->node_of(peer) == *world->victim;
+}
+
+bool Device::is_silent_about(const swarm::PeerId& to, const swarm::PeerId& origin) {
+  const bool is_others = tamper->attack() == Attack::selective_drop && origin != id_;
+  const bool is_victims = world->victim && (world->node_of(to) == *world->victim ||
+                                            world->node_of(origin) == *world->victim);
+  return (is_others || is_victims) && tamper->rng().unit() < tamper->strength();
+}
+
+// ---- Deltas
 
 void Device::send_delta(const swarm::PeerId& to, const swarm::DeltaKey& key,
                         const swarm::SharedBytes& frame, bool is_asked) {
-  if (tamper && tamper->attack() == Attack::selective_drop && key.stream.origin != id_ &&
-      tamper->rng().unit() < tamper->strength()) {
+  if (tamper && is_silent_about(to, key.stream.origin)) {
     ++world->sometimes["withheld"];
     return;
   }

@@ -49,8 +49,8 @@ constexpr Range troubles[] = {
     {"faults.away_share", .1, .6},
     {"run.log_deltas_max", 20, 200, true},
 };
-constexpr std::array attacks = {"replay",    "selective_drop", "announce",
-                                "sign_flip", "scale",          "dissensus"};
+constexpr std::array attacks = {"replay", "selective_drop", "announce", "sign_flip",
+                                "scale",  "dissensus",      "eclipse"};
 
 void set(Scenario& scenario, const char* key, double value) {
   char text[32];

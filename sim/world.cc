@@ -149,6 +149,9 @@ void World::perform(Event event) {
           [&](const SnapshotReady& what) {
             if (!is_stale(what.node, what.boot)) devices[what.node]->install(what.offer);
           },
+          [&](const IntrigueDue& what) {
+            if (!is_stale(what.node, what.boot)) devices[what.node]->intrigue();
+          },
           [&](const FaultDue& what) { happen(what); },
           [&](const Tick& what) { happen(what); },
       },
@@ -404,6 +407,7 @@ void World::happen(const Tick&) {
     is_over_ = (!is_learning && is_agreed()) || is_bound_over;
   }
   observe();
+  watch_victim();
   checker.look(*this, is_over_ || moments.size() % 25 == 0);
   if (is_over_) {
     checker.liveness(*this);

@@ -83,6 +83,10 @@ struct SnapshotReady {
   uint64_t boot;
   swarm::SnapshotOffer offer;
 };
+struct IntrigueDue {  // of a hostile node, again and again
+  uint32_t node;
+  uint64_t boot;
+};
 struct FaultDue {
   FaultKind kind;
   uint32_t node;
@@ -90,8 +94,9 @@ struct FaultDue {
 };
 struct Tick {};
 
-using Happening = std::variant<Arrival, LinkBreaks, LinkGone, DialEnds, WakeUp, SliceEnds,
-                               AnnounceDue, ChunkWritten, SnapshotReady, FaultDue, Tick>;
+using Happening =
+    std::variant<Arrival, LinkBreaks, LinkGone, DialEnds, WakeUp, SliceEnds, AnnounceDue,
+                 ChunkWritten, SnapshotReady, IntrigueDue, FaultDue, Tick>;
 
 // One row of the series.
 struct Moment {
@@ -130,6 +135,7 @@ class World {
   void identify(const swarm::PeerId& id, uint32_t node) { nodes_of_ids_[id] = node; }
   uint32_t node_of(const swarm::PeerId& id) const { return nodes_of_ids_.at(id); }
   std::vector<swarm::PeerId> linked_to(uint32_t node) const;
+  bool are_linked(uint32_t a, uint32_t b) const { return links_.contains(std::minmax(a, b)); }
   uint32_t component_count() const;
   bool is_shut_out(uint32_t node) const;  // as an honest node knows
   bool may_learn() const { return !is_settling(); }
@@ -149,6 +155,7 @@ class World {
   std::vector<std::unique_ptr<Device>> devices;
   std::vector<Moment> moments;
   uint64_t events = 0;
+  std::optional<uint32_t> victim;  // whom an eclipse is about
 
   bool is_settling() const { return settles_from_ >= 0; }
   // Where it stands, 0..1, on the way to its own end.
@@ -172,6 +179,8 @@ class World {
   };
   void set_up_devices();
   void set_up_hostile();
+  void choose_victim();
+  void watch_victim();
   void plan_faults();
   void plan_churn();
   void next_fault(FaultKind kind, uint32_t node, double mean_s);

@@ -40,6 +40,26 @@ void World::set_up_hostile() {
     device->tamper.emplace(attack_of(scenario->hostile.attack), scenario->hostile.strength,
                            rng_for(seed, Purpose::attack, device->index + 1));
   }
+  if (scenario->hostile.attack == "eclipse") choose_victim();
+}
+
+// The last honest one that can be dialled.
+void World::choose_victim() {
+  for (const auto& device : devices) {
+    if (device->is_hostile() || network.only_dials_out(device->index)) continue;
+    victim = device->index;
+  }
+}
+
+// How near the colluders have come to what they want.
+void World::watch_victim() {
+  if (!victim || !devices[*victim]->is_up()) return;
+  uint64_t held = 0, honest = 0;
+  for (const swarm::PeerId& peer : linked_to(*victim)) ++(is_honest(node_of(peer)) ? honest : held);
+  uint64_t& most = sometimes["eclipse_links_most"];
+  most = std::max(most, held);
+  ++sometimes["victim_ticks"];
+  if (honest == 0 && held > 0) ++sometimes["victim_ticks_cut_off"];
 }
 
 // ---- Faults

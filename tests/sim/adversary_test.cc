@@ -75,4 +75,19 @@ TEST_CASE("dissensus drives the honest apart no further than that they agree on 
   CHECK(run.happened("dissensus_pushes") > 20);
 }
 
+TEST_CASE("colluders around one victim take links of it and still cannot keep the swarm from it") {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    const Run run(synthetic + "run: {nodes: 20}\nhostile: {attack: eclipse, share: 0.4}\n", seed);
+    run.check_all();
+    REQUIRE(run.world.victim.has_value());
+    CHECK(run.world.is_honest(*run.world.victim));
+    CHECK(run.happened("eclipse_dials") > 20);
+    CHECK(run.happened("eclipse_links_most") >= 4);
+    CHECK(run.happened("walks_forged") > 0);
+    CHECK(run.happened("links_refused") > 0);
+    CHECK(run.happened("withheld") > 0);
+    CHECK(run.happened("victim_ticks_cut_off") < run.happened("victim_ticks") / 2);
+  }
+}
+
 }  // namespace starling::sim
