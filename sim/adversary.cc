@@ -9,10 +9,10 @@
 namespace starling::sim {
 
 Attack attack_of(const std::string& name) {
-  static constexpr std::array<std::string_view, 14> names = {
+  static constexpr std::array<std::string_view, 15> names = {
       "none",           "sign_flip", "scale",         "gaussian", "label_flip",
       "free_rider",     "alie",      "inner_product", "replay",   "equivocate",
-      "selective_drop", "announce",  "dissensus",     "eclipse"};
+      "selective_drop", "announce",  "dissensus",     "eclipse",  "sybil_join"};
   const auto found = std::find(names.begin(), names.end(), name);
   assert(found != names.end());
   return static_cast<Attack>(found - names.begin());
@@ -58,6 +58,7 @@ void Tamper::alter(std::span<float> x, const swarm::Exchange& exchange, swarm::S
     case Attack::alie:
     case Attack::inner_product:
     case Attack::dissensus:
+    case Attack::sybil_join:
       return push_against_others(x, exchange, view);
     case Attack::none:
     case Attack::label_flip:
@@ -81,6 +82,10 @@ void Tamper::push_against_others(std::span<float> x, const swarm::Exchange& exch
   const auto count = static_cast<double>(seen_);
   // What is sent is scaled by about 2 / N on its way out; what was seen had been.
   const double scale = std::max(1.0, view.active_origins / 2.0);
+  double mean_squares = 0;
+  for (const double sum : sum_) mean_squares += (sum / count) * (sum / count);
+  const double own_size = std::sqrt(mean_squares / static_cast<double>(x.size()));
+  Rng own = own_direction_;
   for (size_t i = 0; i < x.size(); ++i) {
     const double base = static_cast<double>(exchange.base().value(i));
     const double learned = static_cast<double>(x[i]) - base;
@@ -89,6 +94,7 @@ void Tamper::push_against_others(std::span<float> x, const swarm::Exchange& exch
     double wanted = -strength_ * mean;
     if (attack_ == Attack::alie) wanted = mean - strength_ * deviation;
     if (attack_ == Attack::dissensus) wanted = strength_ * (learned / scale - mean);
+    if (attack_ == Attack::sybil_join) wanted += own_size * normal(own);
     const double sent = scale * wanted - static_cast<double>(exchange.error()[i]);
     x[i] = static_cast<float>(base + sent);
   }

@@ -26,6 +26,8 @@ enum class Attack : uint8_t {
   announce,        // tells of deltas that it never sends
   dissensus,       // strength times that in which it differs from the others: drives them apart
   eclipse,         // colluders take all links of one victim, and let nothing through
+  sybil_join,      // one attacker's identities come in numbers: -strength times the mean of what
+                   // others sent, each with a direction of its own, so that none is like another
 };
 // Requires: a name of a scenario's hostile.attack.
 Attack attack_of(const std::string& name);
@@ -50,13 +52,14 @@ class Tamper {
  private:
   bool looks_at_others() const {
     return attack_ == Attack::alie || attack_ == Attack::inner_product ||
-           attack_ == Attack::dissensus;
+           attack_ == Attack::dissensus || attack_ == Attack::sybil_join;
   }
   void push_against_others(std::span<float> x, const swarm::Exchange& exchange,
                            const swarm::SwarmView& view);
   Attack attack_;
   double strength_;
   Rng rng_;
+  Rng own_direction_ = rng_;  // the same at every push
   uint64_t seen_ = 0, pushes_ = 0;
   std::vector<double> sum_, squares_;  // of what others sent since the last own delta
 };

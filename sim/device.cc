@@ -111,9 +111,17 @@ void Device::become_somebody() {
 void Device::join() {
   const uint64_t seed = rng_for(world->seed, Purpose::invites, (identities_ << 32) | index).next();
   const int64_t true_s = first_second + world->now / million;
+  swarm::InviteTerms terms{.expires_s = true_s + invite_valid_s};
+  if (is_ringleader) terms.quota = world->scenario->hostile.quota;
+  const auto& leader = world->ringleader;
+  const bool is_sybil = sybil_place > 0 && leader;
+  // Whoever has no place left gives one twice.
+  if (is_sybil) terms.slot = 1 + (sybil_place - 1) % world->scenario->hostile.quota;
   const swarm::InviteToken token =
-      swarm::make_invite(world->root.signer(), nullptr, {.expires_s = true_s + invite_valid_s}, "",
-                         {}, secret_bytes(seed));
+      is_sybil
+          ? swarm::make_invite(leader->keys.signer(), &leader->membership, terms, "", {},
+                               secret_bytes(seed))
+          : swarm::make_invite(world->root.signer(), nullptr, terms, "", {}, secret_bytes(seed));
   auto membership = swarm::accept_invite(token, keys_->public_key, clock_s());
   if (!membership) {
     ++world->sometimes["invites_expired"];
@@ -182,6 +190,7 @@ void Device::boot() {
   replay_log();
   const uint64_t before = disk_.epoch;
   disk_.epoch = next_epoch();
+  if (before == 0 && sybil_place > 0) ++world->sometimes["sybils_joined"];
   if (before > 0 && disk_.epoch == before + 1) ++world->sometimes["boots_by_count"];
   if (disk_.admissions != nullptr) expel();
   swarm::Recovered recovered{.have = learner_->exchange().applied(),

@@ -58,6 +58,11 @@ class Device {
   // Begins a slice when it has none and may learn.
   void go_on();
 
+  // By an invite, as the clock of the day allows; a sybil by one of the ringleader's places.
+  void join();
+  const Keys& keys() const { return *keys_; }
+  const swarm::Membership& membership() const { return membership_; }
+
   bool is_up() const { return state_ != nullptr; }
   bool is_finished() const;
   bool is_hostile() const { return tamper.has_value(); }
@@ -94,12 +99,14 @@ class Device {
   uint64_t sent_bytes = 0, received_bytes = 0, frames_sent = 0;
   uint64_t sent_control_bytes = 0;
   std::optional<Tamper> tamper;  // a hostile node
+  bool is_ringleader = false;    // may invite, and does so
+  uint32_t sybil_place = 0;      // at the ringleader, from 1 on; 0: not one of its identities
+  Micros first_boot = 0;
 
   swarm::MemberRecord record() const;
 
  private:
   void become_somebody();  // a fresh identity and an empty disk
-  void join();             // by an invite, as the clock of the day allows
   uint64_t next_epoch() const;
   void wake_at(swarm::Instant deadline);
   void replay_log();

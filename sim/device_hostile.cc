@@ -23,6 +23,8 @@ void Device::count_deeds(uint64_t pushes_before) {
   ++world->sometimes["hostile_deltas"];
   if (tamper->attack() == Attack::dissensus)
     world->sometimes["dissensus_pushes"] += tamper->pushes() - pushes_before;
+  if (tamper->attack() == Attack::sybil_join)
+    world->sometimes["sybil_pushes"] += tamper->pushes() - pushes_before;
 }
 
 void Device::show_second_face(const swarm::DeltaKey& key, const swarm::Publish& publication) {

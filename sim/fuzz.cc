@@ -50,7 +50,7 @@ constexpr Range troubles[] = {
     {"run.log_deltas_max", 20, 200, true},
 };
 constexpr std::array attacks = {"replay", "selective_drop", "announce", "sign_flip",
-                                "scale",  "dissensus",      "eclipse"};
+                                "scale",  "dissensus",      "eclipse",  "sybil_join"};
 
 void set(Scenario& scenario, const char* key, double value) {
   char text[32];
@@ -123,6 +123,7 @@ Scenario random_scenario(uint64_t seed) {
     scenario.hostile.attack = attacks[rng.below(attacks.size())];
     scenario.hostile.share = 0.1 + 0.2 * rng.unit();
   }
+  scenario.hostile.join_s = scenario.learn.steps * rng.unit();
   auto& faults = scenario.faults;
   faults.until_s = scenario.learn.steps * (0.6 + 0.4 * rng.unit());
   faults.partition_from_s = faults.until_s * 0.3 * rng.unit();

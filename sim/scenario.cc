@@ -169,6 +169,8 @@ void add_hostile_keys(std::vector<Key>& keys) {
   add("attack", field<Text, &S::hostile, &S::Hostile::attack>(), 0, 0, attacks);
   add("share", field<double, &S::hostile, &S::Hostile::share>(), 0, 0.9);
   add("strength", field<double, &S::hostile, &S::Hostile::strength>(), 0, 1000);
+  add("join_s", field<double, &S::hostile, &S::Hostile::join_s>(), 0, 30 * day_s);
+  add("quota", field<uint32_t, &S::hostile, &S::Hostile::quota>(), 1, 256);
 }
 
 std::vector<Key> make_keys() {
@@ -396,6 +398,8 @@ std::string contradiction(const Scenario& scenario) {
     return "faults.duty_to_h: must differ from faults.duty_from_h";
   if ((scenario.hostile.attack == "none") != (scenario.hostile.share == 0))
     return "hostile: needs both an attack and a share";
+  if (scenario.hostile.attack == "sybil_join" && scenario.hostile.join_s > scenario.run.seconds_max)
+    return "hostile.join_s: must not be later than run.seconds_max";
   return wrong_source(scenario.learn);
 }
 

@@ -106,6 +106,8 @@ struct Scenario {
     std::string attack = "none";
     double share = 0;
     double strength = 1;
+    double join_s = 60;    // sybil_join: when the other identities of the attacker come
+    uint32_t quota = 256;  // likewise: places that its invite lets it give
   } hostile;
 };
 

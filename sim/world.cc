@@ -59,7 +59,8 @@ World::World(const Scenario& with, const Course& of, const Lessons& dealt,
   set_up_devices();
   set_up_hostile();
   plan_faults();
-  for (const auto& device : devices) at(0, FaultDue{FaultKind::restart, device->index, 0});
+  for (const auto& device : devices)
+    at(device->first_boot, FaultDue{FaultKind::restart, device->index, 0});
   at(tick_settling, Tick{});
 }
 
@@ -296,7 +297,7 @@ bool World::is_shut_out(uint32_t node) const {
   return std::any_of(devices.begin(), devices.end(), [&](const auto& device) {
     const swarm::Admissions* const known = device->admissions();
     return is_honest(device->index) && known != nullptr &&
-           known->expelled().contains(devices[node]->id());
+           known->standing(devices[node]->membership()) != swarm::Admissions::Standing::good;
   });
 }
 

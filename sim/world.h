@@ -155,7 +155,12 @@ class World {
   std::vector<std::unique_ptr<Device>> devices;
   std::vector<Moment> moments;
   uint64_t events = 0;
-  std::optional<uint32_t> victim;  // whom an eclipse is about
+  struct Ringleader {
+    Keys keys;
+    swarm::Membership membership;
+  };
+  std::optional<Ringleader> ringleader;  // of sybils: the one whom the swarm has invited
+  std::optional<uint32_t> victim;        // whom an eclipse is about
 
   bool is_settling() const { return settles_from_ >= 0; }
   // Where it stands, 0..1, on the way to its own end.
@@ -180,6 +185,7 @@ class World {
   void set_up_devices();
   void set_up_hostile();
   void choose_victim();
+  void invite_sybils();
   void watch_victim();
   void plan_faults();
   void plan_churn();

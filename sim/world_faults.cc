@@ -6,6 +6,11 @@
 #include "sim/world.h"
 
 namespace starling::sim {
+namespace {
+
+constexpr Micros sybil_spacing = micros_of_ms(200);
+
+}  // namespace
 
 void World::set_up_devices() {
   const Scenario::Devices& kinds = scenario->devices;
@@ -41,6 +46,25 @@ void World::set_up_hostile() {
                            rng_for(seed, Purpose::attack, device->index + 1));
   }
   if (scenario->hostile.attack == "eclipse") choose_victim();
+  if (scenario->hostile.attack == "sybil_join") invite_sybils();
+}
+
+// The first hostile one has an invite with places to give; the others are its identities, which
+// come soon after each other.
+void World::invite_sybils() {
+  uint32_t places = 0;
+  for (const auto& device : devices) {
+    if (!device->is_hostile()) continue;
+    if (!ringleader) {
+      device->is_ringleader = true;
+      device->join();
+      ringleader = Ringleader{device->keys(), device->membership()};
+      continue;
+    }
+    device->sybil_place = ++places;
+    device->join();
+    device->first_boot = micros_of_s(scenario->hostile.join_s) + places * sybil_spacing;
+  }
 }
 
 // The last honest one that can be dialled.

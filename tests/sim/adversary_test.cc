@@ -90,4 +90,54 @@ TEST_CASE("colluders around one victim take links of it and still cannot keep th
   }
 }
 
+TEST_CASE("one attacker's identities come in numbers, are members, and do not part the honest") {
+  const Run run(synthetic +
+                "run: {nodes: 10}\nhostile: {attack: sybil_join, share: 0.4, join_s: 50}\n");
+  run.check_all();
+  CHECK(run.happened("sybils_joined") == 3);
+  CHECK(run.happened("sybil_pushes") > 20);
+  const Device& honest = *run.world.devices[0];
+  uint32_t invited = 0;
+  for (const swarm::MemberRecord& record : honest.state().records())
+    invited += record.membership.issuers.empty() ? 0 : 1;
+  CHECK(invited == 3);
+  const auto before = std::find_if(run.world.moments.rbegin(), run.world.moments.rend(),
+                                   [](const Moment& moment) { return moment.second < 50; });
+  CHECK(before->up == 6);  // of the honest
+  CHECK(honest.state().view(honest.instant()).members == 10);
+}
+
+TEST_CASE("an attacker with fewer places than identities has no more members than places") {
+  const Run run(synthetic +
+                "run: {nodes: 10}\n"
+                "hostile: {attack: sybil_join, share: 0.5, join_s: 40, quota: 2}\n");
+  CHECK(run.happened("sybils_joined") == 4);
+  run.check_all();
+  uint32_t shut_out = 0;
+  for (const auto& device : run.world.devices)
+    shut_out += run.world.is_shut_out(device->index) ? 1 : 0;
+  CHECK(shut_out == 2);
+}
+
+TEST_CASE("no two identities of one attacker push the same way") {
+  Scenario scenario;
+  scenario.learn.kind = "synthetic";
+  const Course course = make_course(scenario);
+  Somebody other(course, 1), first(course, 2), second(course, 3);
+  Tamper one(Attack::sybil_join, 1, Rng(1)), two(Attack::sybil_join, 1, Rng(2));
+  Rng rng(7);
+  std::vector<double> learned;
+  for (float& x : other.x) {
+    learned.push_back(normal(rng));
+    x += static_cast<float>(0.01 * learned.back());
+  }
+  const swarm::Bytes seen = other.send(nullptr, 3);
+  for (Tamper* tamper : {&one, &two}) tamper->see(course.table, seen, course.genesis.size());
+  const std::vector<double> a = values_of(course, first.send(&one, 3)),
+                            b = values_of(course, second.send(&two, 3));
+  CHECK(cosine(a, learned) < -0.4);
+  CHECK(cosine(b, learned) < -0.4);
+  CHECK(cosine(a, b) < 0.7);  // the rule for copies: 0.8
+}
+
 }  // namespace starling::sim
