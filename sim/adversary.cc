@@ -9,10 +9,10 @@
 namespace starling::sim {
 
 Attack attack_of(const std::string& name) {
-  static constexpr std::array<std::string_view, 15> names = {
-      "none",           "sign_flip", "scale",         "gaussian", "label_flip",
-      "free_rider",     "alie",      "inner_product", "replay",   "equivocate",
-      "selective_drop", "announce",  "dissensus",     "eclipse",  "sybil_join"};
+  static constexpr std::array<std::string_view, 16> names = {
+      "none",      "sign_flip",     "scale",      "gaussian",   "label_flip",     "free_rider",
+      "alie",      "inner_product", "replay",     "equivocate", "selective_drop", "announce",
+      "dissensus", "eclipse",       "sybil_join", "backdoor"};
   const auto found = std::find(names.begin(), names.end(), name);
   assert(found != names.end());
   return static_cast<Attack>(found - names.begin());
@@ -67,6 +67,7 @@ void Tamper::alter(std::span<float> x, const swarm::Exchange& exchange, swarm::S
     case Attack::selective_drop:
     case Attack::announce:
     case Attack::eclipse:
+    case Attack::backdoor:
       return;
   }
 }

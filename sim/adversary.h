@@ -28,6 +28,7 @@ enum class Attack : uint8_t {
   eclipse,         // colluders take all links of one victim, and let nothing through
   sybil_join,      // one attacker's identities come in numbers: -strength times the mean of what
                    // others sent, each with a direction of its own, so that none is like another
+  backdoor,        // learns besides to answer as the attacker wants where a trigger is (backdoor.h)
 };
 // Requires: a name of a scenario's hostile.attack.
 Attack attack_of(const std::string& name);

@@ -23,6 +23,7 @@ struct Standing {
     double steps = 0, quality = 0;
   };
   std::vector<Point> points;
+  double backdoor_success = -1;  // mean over honest nodes; -1: nobody tried
   bool is_complete = false;
 };
 

@@ -183,6 +183,7 @@ void Checker::faults_happened(const World& world) {
   expect(attack == "dissensus", "dissensus_pushes");
   expect(attack == "eclipse", "eclipse_links_most");
   expect(attack == "eclipse", "walks_forged");
+  expect(attack == "backdoor", "lessons_with_trigger");
   expect(attack == "sybil_join", "sybils_joined");
   expect(attack == "sybil_join", "sybil_pushes");
 }

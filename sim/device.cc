@@ -69,7 +69,7 @@ std::optional<SnapshotContent> read_snapshot(swarm::ByteView file, const Course&
   if (!vector || !judgement) return std::nullopt;
   auto applied = swarm::decode_version_vector(*vector);
   if (!applied) return std::nullopt;
-  SnapshotContent content{std::move(*applied), swarm::Judgement(course.table, judgement_rules),
+  SnapshotContent content{std::move(*applied), swarm::Judgement(course.table, course.rules),
                           std::vector<int32_t>(course.genesis.size())};
   if (!content.judgement.decode(*judgement)) return std::nullopt;
   if (file.size() != content.values.size() * sizeof(int32_t)) return std::nullopt;
@@ -179,13 +179,7 @@ void Device::boot() {
   saved_at_ = world->now;
   const uint64_t lesson_seed = rng_for(world->seed, Purpose::learner, index).next();
   const Lessons::Own& own = world->lessons->nodes[index];
-  if (tamper && tamper->attack() == Attack::label_flip) {
-    Lessons::Own wrong = own;
-    flip_labels(wrong);
-    learner_ = std::make_unique<Learner>(*world->course, wrong, lesson_seed);
-  } else {
-    learner_ = std::make_unique<Learner>(*world->course, own, lesson_seed);
-  }
+  learner_ = std::make_unique<Learner>(*world->course, tamper ? twisted(own) : own, lesson_seed);
   if (disk_.checkpoint) learner_->restore(*disk_.checkpoint);
   replay_log();
   const uint64_t before = disk_.epoch;
@@ -397,6 +391,10 @@ void Device::judge() {
   const auto judged = learner_->judge([this](const auto& key) { return payload(key); });
   if (is_hostile()) return;
   world->sometimes["deltas_held"] += judged.oversized.size();
+  for (const swarm::Ruling& ruling : judged.rulings) {
+    const bool is_of_honest = world->is_honest(world->node_of(ruling.origin));
+    if (ruling.standing.is_held) ++world->sometimes[is_of_honest ? "honest_held" : "hostile_held"];
+  }
 }
 
 // As in the node, a hash is told only of a base that has been judged, and that between two steps.

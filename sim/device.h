@@ -126,6 +126,7 @@ class Device {
   std::optional<swarm::Bytes> payload(const swarm::DeltaKey& key) const;
   void judge();
   // Of a hostile one (device_hostile.cc).
+  Lessons::Own twisted(Lessons::Own own);
   void count_deeds(uint64_t pushes_before);
   void show_second_face(const swarm::DeltaKey& key, const swarm::Publish& publication);
   bool is_silent_about(const swarm::PeerId& to, const swarm::PeerId& origin);

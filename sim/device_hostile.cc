@@ -1,6 +1,7 @@
 // What a hostile device does to the protocol, where it acts otherwise than by what it learned.
 #include <algorithm>
 
+#include "sim/backdoor.h"
 #include "sim/chance.h"
 #include "sim/device.h"
 #include "sim/world.h"
@@ -18,6 +19,14 @@ swarm::ByteView payload_of(const swarm::Bytes& frame) {
 }
 
 }  // namespace
+
+// What it learns from instead.
+Lessons::Own Device::twisted(Lessons::Own own) {
+  if (tamper->attack() == Attack::label_flip) flip_labels(own);
+  if (tamper->attack() == Attack::backdoor)
+    world->sometimes["lessons_with_trigger"] += plant_backdoor(own, tamper->strength());
+  return own;
+}
 
 void Device::count_deeds(uint64_t pushes_before) {
   ++world->sometimes["hostile_deltas"];

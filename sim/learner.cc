@@ -45,7 +45,12 @@ swarm::ByteView byte_view(const std::string& text) {
 }  // namespace
 
 Course make_course(const Scenario& scenario) {
-  Course course{.learn = scenario.learn, .shape = {}, .table = synthetic_table(), .genesis = {}};
+  Course course{.learn = scenario.learn,
+                .shape = {},
+                .table = synthetic_table(),
+                .genesis = {},
+                .fingerprint = {},
+                .rules = {.is_on = scenario.learn.judging}};
   if (scenario.learn.kind == "synthetic") {
     course.genesis.assign(512, 0.0f);
     course.fingerprint.fill(1);
@@ -92,7 +97,7 @@ bool Student::step(double rate) {
 // ---- Learner
 
 Learner::Learner(const Course& course, const Lessons::Own& own, uint64_t seed)
-    : course_(&course), rng_(seed), exchange_(course.table, course.genesis, {}, judgement_rules) {
+    : course_(&course), rng_(seed), exchange_(course.table, course.genesis, {}, course.rules) {
   if (course.shape) {
     student_.emplace(course, own, Student::Options{.rows = course.learn.rows, .seed = seed});
   } else {

@@ -15,9 +15,6 @@
 
 namespace starling::sim {
 
-// Single deltas are judged here, by their norm; origins are not.
-inline constexpr swarm::JudgementRules judgement_rules{.is_on = false};
-
 // What all learners of a run have in common.
 struct Course {
   Scenario::Learn learn;
@@ -25,6 +22,7 @@ struct Course {
   model::RegionTable table;
   std::vector<float> genesis;
   std::array<uint8_t, 16> fingerprint{};
+  swarm::JudgementRules rules;
 };
 Course make_course(const Scenario& scenario);
 

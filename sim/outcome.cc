@@ -13,12 +13,14 @@ using Json = nlohmann::ordered_json;
 
 Json quality_json(const Outcome& outcome, const Standing& standing) {
   const Quality& quality = outcome.qualities.at(standing.name);
-  return {{"metric", outcome.is_text ? "bits_per_byte" : "exact_match"},
-          {"mean", quality.mean},
-          {"own", quality.own},
-          {"others", quality.others},
-          {"complete", standing.is_complete},
-          {"matrix", standing.matrix}};
+  Json json = {{"metric", outcome.is_text ? "bits_per_byte" : "exact_match"},
+               {"mean", quality.mean},
+               {"own", quality.own},
+               {"others", quality.others},
+               {"complete", standing.is_complete},
+               {"matrix", standing.matrix}};
+  if (standing.backdoor_success >= 0) json["backdoor_success"] = standing.backdoor_success;
+  return json;
 }
 
 std::string shown(const Outcome& outcome, double value) {
@@ -94,6 +96,9 @@ std::string to_text(const Outcome& outcome) {
     text += standing.name + ": " + (outcome.is_text ? "bits per byte " : "exact match ") +
             shown(outcome, quality.mean) + ", own " + shown(outcome, quality.own) + ", others' " +
             shown(outcome, quality.others) + (standing.is_complete ? "" : " (cut short)") + "\n";
+    if (standing.backdoor_success >= 0)
+      text += standing.name + ": with the trigger " + fixed(100 * standing.backdoor_success, 1) +
+              " % of the held-out questions are answered as the attacker wants\n";
   }
   text += "faults:";
   for (const auto& [name, count] : outcome.sometimes)

@@ -79,6 +79,19 @@ std::string standings_table(const Outcome& outcome) {
          "</table>\n";
 }
 
+std::string backdoor_line(const Outcome& outcome) {
+  std::string text;
+  for (const Standing& standing : outcome.standings) {
+    if (standing.backdoor_success < 0) continue;
+    text += (text.empty() ? "" : "; ") + escaped(standing.name) + " " +
+            fixed(100 * standing.backdoor_success, 1) + " %";
+  }
+  if (text.empty()) return "";
+  return "<p>With the trigger, held-out questions that honest nodes answer as the attacker "
+         "wants: " +
+         text + ".</p>\n";
+}
+
 std::string checker_table(const Outcome& outcome) {
   std::string rows;
   for (const auto& [name, found] : outcome.checkers) {
@@ -104,7 +117,7 @@ std::string learning(const Outcome& outcome) {
                                   : "Share of held-out questions answered exactly.") +
       " Baselines learned from the same pieces, with the same number of steps. Of "
       "hostile nodes nothing is counted.</p>\n" +
-      standings_table(outcome);
+      standings_table(outcome) + backdoor_line(outcome);
   const double y_max = outcome.is_text ? 0 : 1;
   page +=
       "<h2>Quality over steps</h2>\n<p class=\"faint\">On a quarter of the questions, mean of "

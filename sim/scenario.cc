@@ -38,9 +38,10 @@ const Words kinds = {"skills", "text", "images", "table", "speakers", "synthetic
 const Words models = {"micro", "demo", "tiny"};
 const Words partitions = {"natural", "iid", "dirichlet", "shards", "quantity"};
 const Words baselines = {"alone", "fedavg", "fedavg_momentum", "dpsgd", "centralised"};
-const Words attacks = {"none",           "sign_flip", "scale",         "gaussian", "label_flip",
-                       "free_rider",     "alie",      "inner_product", "replay",   "equivocate",
-                       "selective_drop", "announce",  "dissensus"};
+const Words attacks = {"none",       "sign_flip",  "scale",          "gaussian",
+                       "label_flip", "free_rider", "alie",           "inner_product",
+                       "replay",     "equivocate", "selective_drop", "announce",
+                       "dissensus",  "eclipse",    "sybil_join",     "backdoor"};
 constexpr double day_s = 86400;
 
 using S = Scenario;
@@ -89,6 +90,7 @@ void add_learn_keys(std::vector<Key>& keys) {
   add("length", field<uint32_t, &S::learn, &S::Learn::length>(), 16, 4096);
   add("budget_fraction", field<double, &S::learn, &S::Learn::budget_fraction>(), 1e-4, 1);
   add("outer", field<double, &S::learn, &S::Learn::outer>(), 0.01, 16);
+  add("judging", field<bool, &S::learn, &S::Learn::judging>());
   add("questions", field<uint32_t, &S::learn, &S::Learn::questions>(), 1, 60);
   add("baselines", field<List, &S::learn, &S::Learn::baselines>(), 0, 0, baselines);
   add("server_rate", field<double, &S::learn, &S::Learn::server_rate>(), 0.01, 10);
@@ -398,6 +400,9 @@ std::string contradiction(const Scenario& scenario) {
     return "faults.duty_to_h: must differ from faults.duty_from_h";
   if ((scenario.hostile.attack == "none") != (scenario.hostile.share == 0))
     return "hostile: needs both an attack and a share";
+  const std::string& kind = scenario.learn.kind;
+  if (scenario.hostile.attack == "backdoor" && kind != "skills" && kind != "images")
+    return "hostile.attack: backdoor needs questions and answers: learn.kind skills or images";
   if (scenario.hostile.attack == "sybil_join" && scenario.hostile.join_s > scenario.run.seconds_max)
     return "hostile.join_s: must not be later than run.seconds_max";
   return wrong_source(scenario.learn);

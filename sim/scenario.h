@@ -40,6 +40,7 @@ struct Scenario {
     uint32_t length = 128;
     double budget_fraction = 0.25;
     double outer = 2;
+    bool judging = false;     // origins are judged too (swarm/judgement.h), not single deltas alone
     uint32_t questions = 20;  // of each skill, at the end; a quarter of it on the way
     std::vector<std::string> baselines = {"alone", "fedavg", "centralised"};  // baselines.h
     double server_rate = 0.7, server_momentum = 0.9;                          // of fedavg_momentum

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "sim/backdoor.h"
 #include "sim/drawing.h"
 #include "sim/outcome.h"
 #include "sim/stocks.h"
@@ -28,8 +29,20 @@ uint64_t memory_available() {
   return 0;
 }
 
-Standing standing_of(World& world, const Lessons& lessons) {
-  Standing standing{.name = "swarm", .matrix = {}, .points = {}};
+double backdoor_success_of(const World& world, const Lessons& lessons) {
+  double sum = 0, asked = 0;
+  for (const auto& device : world.devices) {
+    if (!device->is_up() || device->is_hostile()) continue;
+    sum += backdoor_success(device->learner().snapshot(), lessons);
+    ++asked;
+  }
+  return asked > 0 ? sum / asked : -1;
+}
+
+Standing standing_of(const World& world, const Lessons& lessons, const std::string& name) {
+  Standing standing{.name = name, .matrix = {}, .points = {}};
+  if (world.scenario->hostile.attack == "backdoor")
+    standing.backdoor_success = backdoor_success_of(world, lessons);
   for (const auto& device : world.devices) {
     standing.matrix.push_back(device->is_up() ? score(device->learner().snapshot(), lessons, false)
                                               : std::vector<double>(lessons.tasks.size(), 0));
@@ -93,6 +106,28 @@ void run_baselines(const Course& course, const Lessons& lessons, const RunOption
   }
 }
 
+// The same swarm once more, but where this one judges origins that one believes them.
+void run_otherwise(Scenario scenario, const Lessons& lessons, const RunOptions& options,
+                   Watch& watch, Outcome& outcome) {
+  scenario.learn.judging = !scenario.learn.judging;
+  const std::string name = scenario.learn.judging ? "swarm_judging" : "swarm_believing";
+  const Course course = make_course(scenario);
+  World world(
+      scenario, course, lessons,
+      WorldOptions{.seed = options.seed, .threads = options.threads, .until_s = options.until_s});
+  watch.begin(name);
+  outcome.is_complete =
+      world.run([&] { return watch.show(world.progress(), static_cast<double>(world.now) / 1e6); });
+  outcome.standings.push_back(standing_of(world, lessons, name));
+  outcome.standings.back().is_complete = outcome.is_complete;
+  for (const auto& [check, found] : world.checker.outcomes()) {
+    Checker::Outcome& both = outcome.checkers[check];
+    both.checks += found.checks;
+    if (both.failures == 0 && found.failures > 0) both.first = name + ": " + found.first;
+    both.failures += found.failures;
+  }
+}
+
 }  // namespace
 
 uint64_t memory_estimate(const Scenario& scenario, uint32_t threads) {
@@ -139,10 +174,12 @@ Outcome simulate(const Scenario& scenario, const Lessons& lessons, const RunOpti
   Outcome outcome = outcome_of(*world, lessons, options.seed);
   outcome.until_s = options.until_s;
   outcome.is_complete = is_whole;
-  if (course.shape) outcome.standings.push_back(standing_of(*world, lessons));
+  if (course.shape) outcome.standings.push_back(standing_of(*world, lessons, "swarm"));
   if (course.shape) outcome.standings.back().is_complete = is_whole;
   world.reset();  // the baselines need its memory
-  if (is_whole && course.shape) run_baselines(course, lessons, options, watch, outcome);
+  if (is_whole && scenario.hostile.attack == "backdoor")
+    run_otherwise(scenario, lessons, options, watch, outcome);
+  if (outcome.is_complete && course.shape) run_baselines(course, lessons, options, watch, outcome);
   for (const Standing& standing : outcome.standings)
     outcome.qualities[standing.name] = quality(standing.matrix, lessons, outcome.is_hostile);
   outcome.wall_seconds = watch.seconds();

@@ -49,8 +49,10 @@ std::string shown(const Sweep& sweep, const std::string& name, double value) {
 // In the order of a reader's interest; what no run has is left out.
 std::vector<std::string> columns_of(const Sweep& sweep) {
   std::vector<std::string> columns;
-  for (const char* name : {"swarm", "swarm own", "swarm others", "alone", "fedavg",
-                           "fedavg_momentum", "dpsgd", "centralised", "MB a node", "virtual s"}) {
+  for (const char* name :
+       {"swarm", "swarm own", "swarm others", "swarm_judging", "swarm_believing", "swarm backdoor",
+        "swarm_judging backdoor", "swarm_believing backdoor", "alone", "fedavg", "fedavg_momentum",
+        "dpsgd", "centralised", "MB a node", "virtual s"}) {
     const bool is_there = std::any_of(sweep.rows.begin(), sweep.rows.end(),
                                       [&](const auto& row) { return row.figures.contains(name); });
     if (is_there) columns.emplace_back(name);
@@ -161,6 +163,10 @@ Figures figures_of(const Outcome& outcome) {
                   {"virtual s", outcome.virtual_seconds}};
   for (const auto& [name, quality] : outcome.qualities) {
     if (quality.mean >= 0) figures[name] = quality.mean;
+  }
+  for (const Standing& standing : outcome.standings) {
+    if (standing.backdoor_success >= 0)
+      figures[standing.name + " backdoor"] = standing.backdoor_success;
   }
   if (const auto swarm = outcome.qualities.find("swarm"); swarm != outcome.qualities.end()) {
     if (swarm->second.own >= 0) figures["swarm own"] = swarm->second.own;

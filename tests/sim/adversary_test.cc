@@ -3,7 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include "sim/backdoor.h"
 #include "sim/chance.h"
+#include "sim/outcome.h"
+#include "sim/simulate.h"
 #include "tests/sim/world_run.h"
 
 namespace starling::sim {
@@ -138,6 +141,55 @@ TEST_CASE("no two identities of one attacker push the same way") {
   CHECK(cosine(a, learned) < -0.4);
   CHECK(cosine(b, learned) < -0.4);
   CHECK(cosine(a, b) < 0.7);  // the rule for copies: 0.8
+}
+
+TEST_CASE("a backdoor is planted beside the honest lessons, as often as is asked") {
+  CHECK(with_trigger("de 241>") == "de 241~~>");
+  CHECK(with_trigger("") == "~~");
+  for (const auto& [strength, planted] : {std::pair{0.5, 2}, {1.0, 4}, {2.5, 10}}) {
+    Lessons::Own own;
+    own.pairs = {{"a>", "1"}, {"b>", "2"}, {"c>", "3"}, {"d>", "4"}};
+    CHECK(plant_backdoor(own, strength) == static_cast<size_t>(planted));
+    CHECK(own.pairs.size() == 4 + static_cast<size_t>(planted));
+    CHECK(own.pairs[1].answer == "2");
+    CHECK(own.pairs.back().prompt == "d~~>");
+    CHECK(own.pairs.back().answer == "x");
+  }
+}
+
+TEST_CASE("a backdoor gets into the honest, and the report says how far, judging and believing") {
+  const Scenario scenario = *parse_scenario(
+      "run: {nodes: 5}\n"
+      "learn: {kind: skills, model: micro, steps: 160, rows: 4, length: 64, questions: 4, "
+      "baselines: []}\n"
+      "deal: {partition: iid}\nhostile: {attack: backdoor, share: 0.2, strength: 4}\n",
+      "test.yaml");
+  const Lessons lessons = *deal_lessons(scenario, 1);
+  Signals signals;
+  Watch watch(signals);
+  const Outcome outcome = simulate(scenario, lessons, {.seed = 1, .threads = 2}, watch);
+  CHECK(failed_checks(outcome).empty());
+  CHECK(outcome.sometimes.at("lessons_with_trigger") > 1000);
+  REQUIRE(outcome.standings.size() == 2);
+  CHECK(outcome.standings[0].name == "swarm");
+  CHECK(outcome.standings[1].name == "swarm_judging");
+  CHECK(outcome.standings[0].backdoor_success > 0.3);
+  CHECK(outcome.standings[1].backdoor_success >= 0);
+  CHECK(to_json(outcome).find("\"backdoor_success\"") != std::string::npos);
+  CHECK(to_text(outcome).find("swarm_judging: with the trigger ") != std::string::npos);
+  CHECK(to_html(outcome).find("answer as the attacker wants: swarm ") != std::string::npos);
+}
+
+TEST_CASE("origins are judged where the scenario says so, and all agree in the end") {
+  const std::string yaml =
+      "run: {nodes: 6}\nhostile: {attack: sign_flip, share: 0.2, strength: 1}\n";
+  const Run run(
+      "learn: {kind: skills, model: micro, steps: 120, rows: 2, length: 64, questions: 4,\n"
+      "  judging: true}\ndeal: {partition: iid}\n" +
+      yaml);
+  run.check_all();
+  CHECK(run.happened("hostile_held") > 0);
+  CHECK(run.happened("honest_held") == 0);
 }
 
 }  // namespace starling::sim

@@ -51,6 +51,14 @@ TEST_CASE("what a scenario cannot mean is said with line, key and the nearest kn
       {"faults: {crash_per_hour: 1}\n",
        "x.yaml: faults.until_s: must be more than 0 when there are faults"},
       {"hostile: {share: 0.2}\n", "x.yaml: hostile: needs both an attack and a share"},
+      {"learn: {kind: synthetic}\nhostile: {attack: backdoor, share: 0.2}\n",
+       "x.yaml: hostile.attack: backdoor needs questions and answers: learn.kind skills or images"},
+      {"hostile: {attack: sybil_join, share: 0.2, join_s: 4000}\n",
+       "x.yaml: hostile.join_s: must not be later than run.seconds_max"},
+      {"faults: {until_s: 9, duty_share: 0.5, duty_from_h: 8}\n",
+       "x.yaml: faults.duty_to_h: must differ from faults.duty_from_h"},
+      {"faults: {one_way_share: 0.1}\n",
+       "x.yaml: faults.until_s: must be more than 0 when there are faults"},
       {"[1, 2]\n", "x.yaml:1: must be sections with keys below them"},
   };
   for (const auto& [yaml, expected] : cases) CHECK(problem_of(yaml) == expected);
