@@ -44,7 +44,7 @@ class Class {
       const uint64_t count = std::min(interval, steps - step);
       each([&](Student& student) {
         for (uint64_t i = 0; i < count; ++i)
-          (void)student.step(learning_rate(course_.learn, step + i, step + i));
+          (void)student.step(learning_rate(course_.learn, step + i, {.swarm_step = step + i}));
         student.trainer.end_exchange(statistics_rate_alone);
         student.trainer.release_scratch();
       });

@@ -263,7 +263,9 @@ void Device::charge(size_t bytes) {
 }
 
 bool Device::is_finished() const {
-  return is_up() && learner_->steps() >= world->scenario->learn.steps;
+  const Scenario::Learn& learn = world->scenario->learn;
+  const bool is_time_over = learn.seconds > 0 && world->now >= micros_of_s(learn.seconds);
+  return is_up() && (is_time_over || learner_->steps() >= learn.steps);
 }
 
 // ---- Learning
@@ -278,7 +280,8 @@ void Device::go_on() {
   const auto to_exchange =
       static_cast<uint32_t>(learn.steps_per_exchange - learner_->steps_since_exchange());
   slice = Slice{.steps = std::min({wanted, left, to_exchange}),
-                .swarm_step = state_->view(instant()).median_step};
+                .stage = {.swarm_step = state_->view(instant()).median_step,
+                          .second = static_cast<double>(world->now) / 1e6}};
   const double ms = slice->steps * learn.step_ms * slowness;
   world->at(world->now + micros_of_ms(ms), SliceEnds{index, boots});
 }

@@ -92,7 +92,7 @@ class Device {
   uint64_t wake_token = 0;
   struct Slice {
     uint32_t steps = 0;
-    uint64_t swarm_step = 0;
+    Stage stage;
     bool is_computed = false;
   };
   std::optional<Slice> slice;

@@ -66,10 +66,12 @@ Course make_course(const Scenario& scenario) {
   return course;
 }
 
-double learning_rate(const Scenario::Learn& learn, uint64_t own_step, uint64_t swarm_step) {
+double learning_rate(const Scenario::Learn& learn, uint64_t own_step, const Stage& stage) {
+  const uint64_t swarm_step = stage.swarm_step;
   double factor = std::min(1.0, static_cast<double>(own_step + 1) / warm_up_steps);
   const uint64_t step = 2 * own_step >= swarm_step ? std::max(own_step, swarm_step) : own_step;
-  const double done = static_cast<double>(step) / static_cast<double>(learn.steps);
+  const double of_steps = static_cast<double>(step) / static_cast<double>(learn.steps);
+  const double done = learn.seconds > 0 ? stage.second / learn.seconds : of_steps;
   if (done > cool_from) {
     const double angle = std::numbers::pi * std::min(1.0, (done - cool_from) / (1 - cool_from));
     factor *= std::max(cool_floor, 0.5 * (1 + std::cos(angle)));
@@ -112,11 +114,11 @@ std::span<const float> Learner::x() const {
   return student_ ? student_->trainer.parameters() : std::span<const float>(drifting_);
 }
 
-void Learner::learn(uint32_t count, uint64_t swarm_step, bool is_idle) {
+void Learner::learn(uint32_t count, const Stage& stage, bool is_idle) {
   for (uint32_t i = 0; i < count; ++i, ++steps_, ++steps_since_exchange_) {
     if (is_idle) continue;
     if (student_) {
-      const double rate = learning_rate(course_->learn, steps_, swarm_step);
+      const double rate = learning_rate(course_->learn, steps_, stage);
       is_broken_ = !student_->step(rate) || is_broken_;
     } else {
       for (int change = 0; change < 16; ++change)

@@ -27,8 +27,12 @@ struct Course {
 Course make_course(const Scenario& scenario);
 
 // Constant to 60 % of the run, then a cosine to 2 %, after a warm-up of 40 steps. Who lags behind
-// cools with the swarm.
-double learning_rate(const Scenario::Learn& learn, uint64_t own_step, uint64_t swarm_step);
+// cools with the swarm; where learn.seconds end it, everyone cools by the time.
+struct Stage {
+  uint64_t swarm_step = 0;
+  double second = 0;  // virtual
+};
+double learning_rate(const Scenario::Learn& learn, uint64_t own_step, const Stage& stage);
 
 // A trainer and what it reads: the part that baselines have too.
 class Student {
@@ -57,7 +61,7 @@ class Learner {
   Learner(const Course& course, const Lessons::Own& own, uint64_t seed);
 
   // `count` steps. Thread: any, one at a time; touches nothing but this object.
-  void learn(uint32_t count, uint64_t swarm_step, bool is_idle);
+  void learn(uint32_t count, const Stage& stage, bool is_idle);
   // Ends an exchange. `tamper`: what a hostile node makes of its delta; none: an honest one.
   // `payload_bytes_max`: what the budget leaves; 0: no bound.
   std::optional<swarm::Publish> publish(swarm::SwarmView view, uint64_t payload_bytes_max,

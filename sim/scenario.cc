@@ -83,6 +83,7 @@ void add_learn_keys(std::vector<Key>& keys) {
   add("groups_max", field<uint32_t, &S::learn, &S::Learn::groups_max>(), 1, 256);
   add("model", field<Text, &S::learn, &S::Learn::model>(), 0, 0, models);
   add("steps", field<uint32_t, &S::learn, &S::Learn::steps>(), 1, 1e7);
+  add("seconds", field<double, &S::learn, &S::Learn::seconds>(), 0, 30 * day_s);
   add("steps_per_exchange", field<uint32_t, &S::learn, &S::Learn::steps_per_exchange>(), 1, 10000);
   add("step_ms", field<double, &S::learn, &S::Learn::step_ms>(), 1, 1e6);
   add("learning_rate", field<double, &S::learn, &S::Learn::learning_rate>(), 1e-6, 1);
@@ -390,6 +391,8 @@ std::string contradiction(const Scenario& scenario) {
                           faults.duty_share > 0 || !faults.churn_trace.empty();
   if (has_faults && faults.until_s == 0)
     return "faults.until_s: must be more than 0 when there are faults";
+  if (scenario.learn.seconds > scenario.run.seconds_max)
+    return "learn.seconds: must not be more than run.seconds_max";
   if (faults.until_s > scenario.run.seconds_max)
     return "faults.until_s: must not be later than run.seconds_max";
   if (has_partition && faults.partition_to_s <= faults.partition_from_s)

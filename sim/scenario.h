@@ -33,6 +33,8 @@ struct Scenario {
     uint32_t groups_max = 32;     // table, speakers: the largest groups are learned, up to so many
     std::string model = "micro";  // micro, demo, tiny
     uint32_t steps = 600;         // of each node
+    double seconds =
+        0;  // virtual: then learning ends for all, however far they are; 0: it does not
     uint32_t steps_per_exchange = 10;
     double step_ms = 100;  // virtual, on a device of speed 1
     double learning_rate = 0.008;

@@ -89,8 +89,13 @@ uint64_t steps_made(const Outcome& outcome, const Scenario::Learn& learn) {
   return static_cast<uint64_t>(std::max(1.0, exchanges) * exchange);
 }
 
-void run_baselines(const Course& course, const Lessons& lessons, const RunOptions& options,
-                   Watch& watch, Outcome& outcome) {
+// Where the time ends the run, theirs is as long as the swarm's was in steps.
+void run_baselines(Course course, const Lessons& lessons, const RunOptions& options, Watch& watch,
+                   Outcome& outcome) {
+  if (course.learn.seconds > 0) {
+    course.learn.steps = static_cast<uint32_t>(steps_made(outcome, course.learn));
+    course.learn.seconds = 0;
+  }
   for (const std::string& name : course.learn.baselines) {
     watch.begin(name);
     outcome.standings.push_back(

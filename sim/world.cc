@@ -29,7 +29,9 @@ template <typename... Visitors>
 Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
 double learning_seconds(const Scenario& scenario) {
-  return std::min(scenario.run.seconds_max, scenario.learn.steps * scenario.learn.step_ms / 1000);
+  const Scenario::Learn& learn = scenario.learn;
+  const double bound = learn.seconds > 0 ? learn.seconds : scenario.run.seconds_max;
+  return std::min(bound, learn.steps * learn.step_ms / 1000);
 }
 
 }  // namespace
@@ -211,7 +213,7 @@ void World::compute_slices() {
   model::parallel_for(static_cast<uint32_t>(waiting.size()), threads_, [&](uint32_t i) {
     Device& device = *waiting[i];
     const bool is_idle = device.tamper && !device.tamper->learns();
-    device.learner().learn(device.slice->steps, device.slice->swarm_step, is_idle);
+    device.learner().learn(device.slice->steps, device.slice->stage, is_idle);
     device.slice->is_computed = true;
   });
 }
@@ -321,11 +323,13 @@ double World::progress() const {
   double steps = 0;
   for (const auto& device : devices)
     steps += device->is_up() ? static_cast<double>(device->learner().steps()) : 0;
-  const double learned =
+  const Scenario::Learn& learn = scenario->learn;
+  const double of_time = learn.seconds > 0 ? static_cast<double>(now) / 1e6 / learn.seconds : 0;
+  const double of_steps =
       steps / (static_cast<double>(devices.size()) * static_cast<double>(scenario->learn.steps));
   const double until =
       scenario->faults.until_s > 0 ? static_cast<double>(now) / 1e6 / scenario->faults.until_s : 1;
-  return std::min({learned, until, 1.0});
+  return std::min({std::max(of_steps, of_time), until, 1.0});
 }
 
 double World::probe_quality() {

@@ -69,6 +69,35 @@ TEST_CASE("nodes with little to send and receive keep to it, and still all agree
   CHECK(frugal.world.checker.mean_delta_bytes() < free.world.checker.mean_delta_bytes());
 }
 
+TEST_CASE("where the time ends the learning, it ends for slow and late ones as for all others") {
+  const Run run(
+      "learn: {kind: synthetic, steps: 1000, seconds: 150, step_ms: 1000}\n"
+      "run: {nodes: 5}\ndevices: {slow_share: 0.4, slow_factor: 3}\n"
+      "faults: {until_s: 140, crash_per_hour: 60, disk_loss_share: 1}\n");
+  run.check_all();
+  CHECK(run.happened("disks_lost") > 0);
+  uint64_t most = 0, least = 1000;
+  for (const auto& device : run.world.devices) {
+    most = std::max(most, device->learner().steps());
+    least = std::min(least, device->learner().steps());
+  }
+  CHECK(most <= 160);  // the last exchange ends
+  CHECK(most >= 100);
+  CHECK(least < 60);
+  CHECK(static_cast<double>(run.world.now) / 1e6 < 280);
+}
+
+TEST_CASE("the rate cools by the time where the time ends the learning") {
+  Scenario::Learn learn;
+  learn.steps = 1000;
+  learn.learning_rate = 1;
+  CHECK(learning_rate(learn, 500, {.swarm_step = 500, .second = 99}) == doctest::Approx(1));
+  learn.seconds = 100;
+  CHECK(learning_rate(learn, 500, {.swarm_step = 500, .second = 50}) == doctest::Approx(1));
+  CHECK(learning_rate(learn, 50, {.swarm_step = 900, .second = 80}) == doctest::Approx(0.5));
+  CHECK(learning_rate(learn, 50, {.swarm_step = 50, .second = 100}) == doctest::Approx(0.02));
+}
+
 TEST_CASE("a partition is bridged by what both sides learned") {
   const Run run(synthetic +
                 "run: {nodes: 6}\nfaults: {until_s: 150, partition_from_s: 30,\n"
