@@ -12,6 +12,7 @@
 #include "sim/world.h"
 #include "swarm/accept.h"
 #include "swarm/codec.h"
+#include "swarm/foreseeable_invite.h"
 
 namespace starling::sim {
 namespace {
@@ -117,11 +118,11 @@ void Device::join() {
   const bool is_sybil = sybil_place > 0 && leader;
   // Whoever has no place left gives one twice.
   if (is_sybil) terms.slot = 1 + (sybil_place - 1) % world->scenario->hostile.quota;
+  const std::array<uint8_t, 32> secret = secret_bytes(seed);
   const swarm::InviteToken token =
-      is_sybil
-          ? swarm::make_invite(leader->keys.signer(), &leader->membership, terms, "", {},
-                               secret_bytes(seed))
-          : swarm::make_invite(world->root.signer(), nullptr, terms, "", {}, secret_bytes(seed));
+      is_sybil ? swarm::make_foreseeable_invite(leader->keys.signer(), &leader->membership, terms,
+                                                secret)
+               : swarm::make_foreseeable_invite(world->root.signer(), nullptr, terms, secret);
   auto membership = swarm::accept_invite(token, keys_->public_key, clock_s());
   if (!membership) {
     ++world->sometimes["invites_expired"];

@@ -27,6 +27,7 @@
 
 #include <algorithm>
 
+#include "swarm/foreseeable_invite.h"
 #include "swarm/message.h"
 #include "swarm/wire.h"
 
@@ -438,18 +439,9 @@ InviteToken make_invite(const Signer& root, const std::string& preset,
                      std::move(addresses));
 }
 
-InviteToken make_invite(const Signer& signer, const Membership* issuer, const InviteTerms& terms,
-                        const std::string& preset, std::vector<std::string> addresses) {
-  // A secret must be unforeseeable: the one place in swarm/ that asks the system, not the caller,
-  // for randomness.
-  std::array<uint8_t, 32> invite_seed{};
-  randombytes_buf(invite_seed.data(), invite_seed.size());
-  return make_invite(signer, issuer, terms, preset, std::move(addresses), invite_seed);
-}
-
-InviteToken make_invite(const Signer& signer, const Membership* issuer, const InviteTerms& terms,
-                        const std::string& preset, std::vector<std::string> addresses,
-                        const std::array<uint8_t, 32>& invite_seed) {
+InviteToken make_foreseeable_invite(const Signer& signer, const Membership* issuer,
+                                    const InviteTerms& terms,
+                                    const std::array<uint8_t, 32>& invite_seed) {
   InviteToken token;
   token.invite_seed = invite_seed;
   KeyPair keys;
@@ -460,6 +452,17 @@ InviteToken make_invite(const Signer& signer, const Membership* issuer, const In
   }
   token.certificate = certify(signer, issuer != nullptr ? issuer->invite.root : signer.public_key(),
                               keys.public_key, terms);
+  return token;
+}
+
+InviteToken make_invite(const Signer& signer, const Membership* issuer, const InviteTerms& terms,
+                        const std::string& preset, std::vector<std::string> addresses) {
+  // A secret must be unforeseeable: the one place in swarm/ that asks the system, not the caller,
+  // for randomness.
+  std::array<uint8_t, 32> invite_seed{};
+  randombytes_buf(invite_seed.data(), invite_seed.size());
+  InviteToken token = make_foreseeable_invite(signer, issuer, terms, invite_seed);
+  sodium_memzero(invite_seed.data(), invite_seed.size());
   token.preset = preset;
   token.addresses = std::move(addresses);
   return token;

@@ -102,10 +102,6 @@ struct InviteTerms {
 // Whether the issuer may give what the terms say is checked by whoever meets the result.
 InviteToken make_invite(const Signer& signer, const Membership* issuer, const InviteTerms& terms,
                         const std::string& preset, std::vector<std::string> addresses);
-// The same with a secret that the caller gives: for a simulation, where it must be the same again.
-InviteToken make_invite(const Signer& signer, const Membership* issuer, const InviteTerms& terms,
-                        const std::string& preset, std::vector<std::string> addresses,
-                        const std::array<uint8_t, 32>& invite_seed);
 // Requires: the preset and the addresses are plain text (wire.h) within their bounds.
 std::string encode_token(const InviteToken& token);
 // Checks the checksum, the bounds, the signatures, the issuers' rights, and that seed and

@@ -73,7 +73,7 @@ TEST_CASE("where the time ends the learning, it ends for slow and late ones as f
   const Run run(
       "learn: {kind: synthetic, steps: 1000, seconds: 150, step_ms: 1000}\n"
       "run: {nodes: 5}\ndevices: {slow_share: 0.4, slow_factor: 3}\n"
-      "faults: {until_s: 140, crash_per_hour: 60, disk_loss_share: 1}\n");
+      "faults: {until_s: 140, crash_per_hour: 12, disk_loss_share: 1}\n");
   run.check_all();
   CHECK(run.happened("disks_lost") > 0);
   uint64_t most = 0, least = 1000;

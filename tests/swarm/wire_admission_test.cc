@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "swarm/foreseeable_invite.h"
 #include "tests/swarm/wire_fixture.h"
 
 namespace starling::swarm {
@@ -33,6 +34,18 @@ TEST_CASE("an invite travels as one line and admits its bearer") {
   REQUIRE(membership.has_value());
   CHECK(check(*membership, swarm_of(root)).has_value());
   CHECK(membership->identity == bob.public_key);
+}
+
+TEST_CASE(
+    "an invite of a secret that the caller chose is the same again, and admits as any other") {
+  const Keys root(1), bob(5);
+  const std::array<uint8_t, 32> secret{1, 2, 3};
+  const InviteToken token = make_foreseeable_invite(root.signer(), nullptr, {}, secret);
+  const InviteToken again = make_foreseeable_invite(root.signer(), nullptr, {}, secret);
+  CHECK(encode_token(token) == encode_token(again));
+  const auto membership = accept_invite(token, bob.public_key, 1700000000);
+  REQUIRE(membership.has_value());
+  CHECK(check(*membership, swarm_of(root)).has_value());
 }
 
 TEST_CASE("two invites of one root are never the same") {
