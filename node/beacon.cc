@@ -76,7 +76,7 @@ BeaconSocket::BeaconSocket(File socket, const LocalAddress& local, const SocketA
       own_(local.address),
       group_(group),
       interface_(local.index),
-      host_(host_of(local.address)) {}
+      host_(host_of(local)) {}
 
 Result<BeaconSocket, std::string> BeaconSocket::open(const LocalAddress& local) {
   const SocketAddress group = group_for(local);

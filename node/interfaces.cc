@@ -33,11 +33,6 @@ SocketAddress address_of(const ifaddrs& entry) {
   return address;
 }
 
-std::string host_of(const LocalAddress& local) {
-  const std::string text = to_string(local.address);
-  return text.substr(0, text.rfind(':'));
-}
-
 }  // namespace
 
 bool operator==(const LocalAddress& a, const LocalAddress& b) {
@@ -63,10 +58,21 @@ std::vector<LocalAddress> local_addresses() {
   return found;
 }
 
-std::vector<std::string> interface_addresses() {
-  std::vector<std::string> hosts;
-  for (const LocalAddress& local : local_addresses()) hosts.push_back(host_of(local));
-  return hosts.empty() ? std::vector<std::string>{"127.0.0.1"} : hosts;
+std::vector<LocalAddress> listening_addresses(const std::vector<LocalAddress>& all,
+                                              const std::string& host) {
+  const bool is_any_v4 = host.empty() || host == "0.0.0.0";
+  const bool is_any = host == "[::]";
+  std::vector<LocalAddress> chosen;
+  for (const LocalAddress& local : all) {
+    const bool is_v4 = local.address.storage.ss_family == AF_INET;
+    if (is_any || (is_any_v4 && is_v4) || host_of(local) == host) chosen.push_back(local);
+  }
+  return chosen;
+}
+
+std::string host_of(const LocalAddress& local) {
+  const std::string text = to_string(local.address);
+  return text.substr(0, text.rfind(':'));
 }
 
 // ---- Changes

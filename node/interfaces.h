@@ -19,8 +19,11 @@ struct LocalAddress {
 // they mean nothing without the interface's name on the other side.
 std::vector<LocalAddress> local_addresses();
 
-// "192.0.2.7", "[2001:db8::7]": the same as text; the loopback's if there is no other.
-std::vector<std::string> interface_addresses();
+// Of these those at which a node that listens on `host` ("0.0.0.0", "[::]" or one address) takes
+// links.
+std::vector<LocalAddress> listening_addresses(const std::vector<LocalAddress>& all,
+                                              const std::string& host);
+std::string host_of(const LocalAddress& local);  // "192.0.2.7", "[2001:db8::7]"
 
 // Tells that an address or an interface came or went. Where the system will not say, it is silent.
 class InterfaceWatch {

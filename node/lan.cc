@@ -13,9 +13,10 @@
 namespace starling::node {
 namespace {
 
-constexpr int64_t look_interval_ms = 60000;  // should the system not have told of a change
-constexpr int64_t settle_ms = 500;           // changes come in bunches
-constexpr uint32_t quick_beacons = 3;        // a datagram may be lost
+constexpr int64_t look_interval_ms = 60000;   // should the system not have told of a change
+constexpr int64_t settle_ms = 500;            // changes come in bunches
+constexpr int64_t change_interval_ms = 5000;  // of a network that comes and goes
+constexpr uint32_t quick_beacons = 3;         // a datagram may be lost
 constexpr int64_t quick_interval_ms = 1000;
 constexpr int64_t beacon_interval_ms = 30000;
 constexpr int64_t interval_per_member_ms = 300;  // of a hundred members and more
@@ -24,16 +25,9 @@ constexpr int64_t interval_per_member_ms = 300;  // of a hundred members and mor
 
 std::vector<LocalAddress> beacon_addresses(const std::vector<LocalAddress>& all,
                                            const std::string& listen_host) {
-  const bool is_any_v4 = listen_host.empty() || listen_host == "0.0.0.0";
-  const bool is_any = listen_host == "[::]";
-  std::vector<LocalAddress> chosen;
-  for (const LocalAddress& local : all) {
-    const bool is_v4 = local.address.storage.ss_family == AF_INET;
-    const bool is_listening =
-        is_any || (is_any_v4 && is_v4) || to_string(local.address) == listen_host + ":0";
-    if (!local.can_multicast || !is_listening) continue;
-    if (chosen.size() < Lan::sockets_max) chosen.push_back(local);
-  }
+  std::vector<LocalAddress> chosen = listening_addresses(all, listen_host);
+  std::erase_if(chosen, [](const LocalAddress& local) { return !local.can_multicast; });
+  if (chosen.size() > Lan::sockets_max) chosen.resize(Lan::sockets_max);
   return chosen;
 }
 
@@ -64,7 +58,17 @@ void Lan::run(const std::stop_token& stop) {
 
 void Lan::look_around(swarm::Instant now) {
   look_at_ = now.after(look_interval_ms);
-  std::vector<LocalAddress> addresses = beacon_addresses(local_addresses(), options_.listen_host);
+  std::vector<LocalAddress> all = local_addresses();
+  if (all != all_) {
+    all_ = std::move(all);
+    changed_at_ = now;
+    options_.on_changed(all_);
+  }
+  if (options_.has_beacon) open_sockets(now);
+}
+
+void Lan::open_sockets(swarm::Instant now) {
+  std::vector<LocalAddress> addresses = beacon_addresses(all_, options_.listen_host);
   // Those of which none could be opened are tried again.
   if (addresses == addresses_ && !sockets_.empty()) return;
   sockets_.clear();
@@ -124,7 +128,8 @@ void Lan::wait(swarm::Instant now) {
   if (::poll(polled.data(), polled.size(), static_cast<int>(delay_ms)) <= 0) return;
   if (polled[1].revents != 0) {
     watch_.clear();
-    look_at_ = std::min(look_at_, boot_now().after(settle_ms));
+    const swarm::Instant calm_at = changed_at_.after(change_interval_ms);
+    look_at_ = std::min(look_at_, std::max(boot_now().after(settle_ms), calm_at));
   }
   for (size_t i = 2; i < polled.size(); ++i) {
     if (polled[i].revents != 0) listen_to(sockets_[i - 2]);

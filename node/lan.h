@@ -1,8 +1,9 @@
 #pragma once
-// The networks that this machine is attached to. Members that are there find each other by their
-// beacons (swarm/beacon.h) without being told an address: ours goes out from every address where
-// this node takes links, three times when it is new, then seldom. A thread of its own; where there
-// is no multicast it says so once and goes on listening for a network that has it.
+// The networks that this machine is attached to, watched by a thread of its own. It tells when the
+// machine's addresses change. And by beacons (swarm/beacon.h) members that are on one network find
+// each other without being told an address: ours goes out from every address where this node takes
+// links, three times when it is new, then seldom. Where there is no multicast it says so once and
+// waits for a network that has it.
 #include <functional>
 #include <string>
 #include <thread>
@@ -22,8 +23,11 @@ struct LanOptions {
   std::string listen_host;  // "0.0.0.0", "[::]", or one address
   uint16_t port = 0;
   uint64_t seed = 0;
+  bool has_beacon = true;
   // Called on the Lan's thread; must not block.
   std::function<void(swarm::Heard)> on_heard;
+  // This machine's addresses at the start and whenever they are others.
+  std::function<void(const std::vector<LocalAddress>&)> on_changed;
   std::function<size_t()> members;  // that are known: the more, the more seldom each speaks
 };
 
@@ -43,6 +47,7 @@ class Lan {
  private:
   void run(const std::stop_token& stop);
   void look_around(swarm::Instant now);
+  void open_sockets(swarm::Instant now);
   void speak(swarm::Instant now);
   void wait(swarm::Instant now);
   void listen_to(const BeaconSocket& socket);
@@ -53,12 +58,13 @@ class Lan {
   InterfaceWatch watch_;
   File wake_;  // an eventfd
   swarm::BeaconEar ear_;
+  std::vector<LocalAddress> all_;        // as last seen
   std::vector<LocalAddress> addresses_;  // what the sockets are for
   std::vector<BeaconSocket> sockets_;
   uint64_t number_ = 0;
   uint32_t quick_left_ = 0;
   bool is_silence_told_ = false;
-  swarm::Instant look_at_, speak_at_ = swarm::never;
+  swarm::Instant look_at_, changed_at_, speak_at_ = swarm::never;
   std::jthread thread_;
 };
 

@@ -68,7 +68,9 @@ class Node : public Daemon {
   swarm::Recovered recovered() const;
   Result<Done, HomeError> open_links();
   void open_lan();
+  void follow_addresses(const std::vector<LocalAddress>& all);
   std::vector<std::string> advertised(uint16_t port) const;
+  std::vector<std::string> advertised(uint16_t port, const std::vector<LocalAddress>& all) const;
   swarm::StateOptions state_options() const;
   void note_trouble(const std::string& what);
   Result<swarm::InviteToken, Failure> invite_as_issuer(const swarm::InviteTerms& terms);
@@ -101,9 +103,10 @@ class Node : public Daemon {
   std::unique_ptr<Learner> learner_;
   Applicants applicants_;  // the transport notes them
   std::unique_ptr<Transport> transport_;
-  std::unique_ptr<Lan> lan_;             // null: no beacon
-  std::string listen_;                   // host:port actually bound
-  std::atomic<uint32_t> answering_ = 0;  // calls that are being worked on, each on a thread
+  std::unique_ptr<Lan> lan_;
+  std::vector<std::string> told_addresses_;  // where we take links, as members know; the Lan's
+  std::string listen_;                       // host:port actually bound
+  std::atomic<uint32_t> answering_ = 0;      // calls that are being worked on, each on a thread
   std::atomic<bool> is_leaving_ = false;
   std::atomic<bool> is_stopped_ = false;
   std::mutex data_mutex_;  // one writer to data/ at a time

@@ -209,15 +209,24 @@ swarm::Recovered Node::recovered() const {
 }
 
 std::vector<std::string> Node::advertised(uint16_t port) const {
+  return advertised(port, local_addresses());
+}
+
+// On a machine without a network others of the same machine can reach it all the same.
+std::vector<std::string> Node::advertised(uint16_t port,
+                                          const std::vector<LocalAddress>& all) const {
   if (!home_.config.node.advertise.empty()) return home_.config.node.advertise;
   const std::string host = host_of(home_.config.node.listen);
-  std::vector<std::string> addresses;
-  for (const std::string& each :
-       is_any_host(host) ? interface_addresses() : std::vector<std::string>{host}) {
-    if (addresses.size() < swarm::addresses_max)
-      addresses.push_back(each + ":" + std::to_string(port));
+  std::vector<std::string> hosts{host};
+  if (is_any_host(host)) {
+    hosts.clear();
+    for (const LocalAddress& local : listening_addresses(all, host))
+      hosts.push_back(node::host_of(local));
+    if (hosts.empty()) hosts.push_back("127.0.0.1");
+    hosts.resize(std::min(hosts.size(), swarm::addresses_max));
   }
-  return addresses;
+  for (std::string& each : hosts) each += ":" + std::to_string(port);
+  return hosts;
 }
 
 Result<Done, HomeError> Node::open_links() {
@@ -289,11 +298,21 @@ Result<Done, HomeError> Node::open_links() {
   }
   driver_->start(state_options(), std::move(first));
   learner_->start();
-  if (is_in_swarm && config.node.beacon) open_lan();
+  if (is_in_swarm) open_lan();
   return Done{};
 }
 
-// Who takes links on the loopback only has nobody to tell.
+// Without any address nobody could be told, and the old one may come back.
+void Node::follow_addresses(const std::vector<LocalAddress>& all) {
+  if (listening_addresses(all, host_of(home_.config.node.listen)).empty()) return;
+  std::vector<std::string> now = advertised(transport_->port(), all);
+  if (now == told_addresses_) return;
+  if (!told_addresses_.empty())
+    log_info("readdressed", {{"from", told_addresses_.front()}, {"to", now.front()}});
+  if (driver_->push(swarm::Readdressed{now})) told_addresses_ = std::move(now);
+}
+
+// Who takes links on the loopback only has nobody to tell, and no address that could change.
 void Node::open_lan() {
   const std::string host = host_of(home_.config.node.listen);
   const auto literal = parse_host_port(host + ":0");
@@ -308,11 +327,13 @@ void Node::open_lan() {
                  .listen_host = host,
                  .port = transport_->port(),
                  .seed = seed,
+                 .has_beacon = home_.config.node.beacon,
                  .on_heard =
                      [this](const swarm::Heard& heard) {
                        if (!driver_->push(heard))
                          log_warning("inbox full", {{"effect", "a beacon was lost"}});
                      },
+                 .on_changed = [this](const auto& all) { follow_addresses(all); },
                  .members = [this] { return size_t{driver_->view().members}; }});
 }
 

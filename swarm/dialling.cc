@@ -25,6 +25,16 @@ void Dialling::pause(Attempt& attempt, Instant now, Rng& rng) const {
   ++attempt.failures;
 }
 
+// An address that was ours may be another's now.
+void Dialling::set_own_addresses(const std::vector<std::string>& addresses, Instant now) {
+  own_addresses_ = {addresses.begin(), addresses.end()};
+  for (auto& [target, attempt] : attempts_) {
+    if (attempt.reached != self_) continue;
+    attempt.reached.reset();
+    attempt.due = now;
+  }
+}
+
 void Dialling::add_seed(const std::string& address, Instant now) {
   if (address.empty() || address.size() > address_size_max) return;
   if (own_addresses_.contains(address)) return;

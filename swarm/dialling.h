@@ -24,6 +24,7 @@ class Dialling {
  public:
   Dialling(const Config& config, const PeerId& self, const std::vector<std::string>& own_addresses);
 
+  void set_own_addresses(const std::vector<std::string>& addresses, Instant now);
   void add_seed(const std::string& address, Instant now);
   // Somebody said that the member may be reached there: dialled once, now, and forgotten, whatever
   // comes of it.

@@ -104,6 +104,9 @@ struct Progress {
 struct AddAddress {  // a seed, or an address from an invite
   std::string address;
 };
+struct Readdressed {  // where this node takes links from now on
+  std::vector<std::string> addresses;
+};
 struct Heard {  // a beacon (beacon.h): this member takes links there, if it is one. Only a hint.
   PeerId peer;
   std::string address;
@@ -136,11 +139,11 @@ struct Calendar {
 struct Leave {};
 struct Wake {};  // next_deadline() has come
 
-using Input = std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta,
-                           ReceivedRefused, Publish, Recovered, Forgotten, BaseReached,
-                           SnapshotAvailable, SnapshotInstalled, ChunkSaved, Progress, AddAddress,
-                           Ban, Leave, Wake, Revoke, ImportedMessage, ImportedDelta, Heard, Accuse,
-                           Calendar>;
+using Input =
+    std::variant<LinkUp, LinkDown, DialFailed, ReceivedMessage, ReceivedDelta, ReceivedRefused,
+                 Publish, Recovered, Forgotten, BaseReached, SnapshotAvailable, SnapshotInstalled,
+                 ChunkSaved, Progress, AddAddress, Ban, Leave, Wake, Revoke, ImportedMessage,
+                 ImportedDelta, Heard, Accuse, Calendar, Readdressed>;
 
 // ---- Output
 // ------------------------------------------------------------------------------------------------

@@ -93,6 +93,27 @@ void State::Parts::lose_link(Turn& turn, const PeerId& peer, const std::string& 
   if (was_greeted) turn.outbox.push_back(Notice{Notice::Kind::peer_lost, peer, reason, {}, 0});
 }
 
+// ---- The own record
+
+// Neighbours pass it on. Who is not linked now gets it with the Hello.
+void State::Parts::renew_own_record(Turn& turn, uint64_t incarnation) {
+  MemberRecord& own = options.self;
+  own.incarnation = incarnation;
+  own = options.sign(own);
+  for (const auto& [peer, link] : links) {
+    if (link.is_greeted) turn.outbox.push_back(Send{peer, Members{{own}}});
+  }
+}
+
+void State::Parts::on(Turn& turn, const Readdressed& moved) {
+  MemberRecord& own = options.self;
+  const bool can_renew = options.sign && own.incarnation < UINT64_MAX;
+  if (moved.addresses == own.addresses || !can_renew) return;
+  own.addresses = moved.addresses;
+  dialling.set_own_addresses(own.addresses, turn.now);
+  renew_own_record(turn, own.incarnation + 1);
+}
+
 // ---- Messages
 
 bool State::Parts::is_in_order(Turn& turn, Link& link, const ReceivedMessage& received) {

@@ -81,14 +81,10 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Suspicion& suspici
 }
 
 void State::Parts::refute(Turn& turn, const Suspect& suspect) {
-  MemberRecord& own = options.self;
+  const MemberRecord& own = options.self;
   const bool is_ours = suspect.epoch == own.epoch && suspect.incarnation >= own.incarnation;
   if (!is_ours || suspect.incarnation == UINT64_MAX || !options.sign) return;
-  own.incarnation = suspect.incarnation + 1;
-  own = options.sign(own);
-  for (const auto& [peer, link] : links) {
-    if (link.is_greeted) turn.outbox.push_back(Send{peer, Members{{own}}});
-  }
+  renew_own_record(turn, suspect.incarnation + 1);
 }
 
 void State::Parts::send_suspicions(Turn& turn, const PeerId& peer, Link& link) {

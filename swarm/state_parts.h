@@ -77,6 +77,7 @@ struct State::Parts {
   // state_links.cc
   void on(Turn& turn, const LinkUp& up);
   void on(Turn& turn, const LinkDown& down);
+  void on(Turn& turn, const Readdressed& moved);
   void on(Turn& turn, const DialFailed& failed);
   void on(Turn& turn, const ReceivedMessage& received);
   void take(Turn& turn, const PeerId& from, const Hello& hello);
@@ -89,6 +90,7 @@ struct State::Parts {
   void close_link(Turn& turn, const PeerId& peer, const std::string& reason);
   // `is_kept`: by choice, so that the peer may be linked again some day.
   void lose_link(Turn& turn, const PeerId& peer, const std::string& reason, bool is_kept = false);
+  void renew_own_record(Turn& turn, uint64_t incarnation);
   void send_hello(Turn& turn, const PeerId& peer);
   void send_owed(Turn& turn, const PeerId& peer, Link& link);
   void send_heartbeat(Turn& turn, const PeerId& peer, Link& link);

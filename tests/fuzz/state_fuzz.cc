@@ -230,9 +230,16 @@ class Schedule {
         assert(state_->view(now_).active_origins <= state_->view(now_).members);
         break;
       default:
-        put(AddAddress{"192.0.2." + std::to_string(byte() % 8) + ":1"});
+        take_address(byte());
         break;
     }
+  }
+
+  void take_address(uint8_t draw) {
+    const std::string address = "192.0.2." + std::to_string(draw % 8) + ":1";
+    if (draw < 192) return put(AddAddress{address});
+    if (draw < 232) return put(Heard{cast_.keys[byte() % 4].id, address});
+    put(Readdressed{{address}});
   }
 
   void publish() {

@@ -33,6 +33,16 @@ TEST_CASE("a beacon goes out from the addresses that take links and can multicas
   CHECK(chosen("a.name").empty());
 }
 
+TEST_CASE("a node takes links at the addresses of what it listens on") {
+  const std::vector<LocalAddress> all{local("eth0", "192.0.2.7", true),
+                                      local("tun0", "203.0.113.7", false),
+                                      local("eth0", "2001:db8::7", true)};
+  CHECK(listening_addresses(all, "0.0.0.0").size() == 2);  // no IPv6
+  CHECK(listening_addresses(all, "[::]").size() == 3);
+  CHECK(listening_addresses(all, "203.0.113.7").size() == 1);
+  CHECK(host_of(all[2]) == "[2001:db8::7]");
+}
+
 TEST_CASE("a machine with a hundred addresses speaks from a bounded number") {
   std::vector<LocalAddress> all;
   for (int i = 1; i <= 100; ++i) all.push_back(local("eth0", "192.0.2." + std::to_string(i), true));

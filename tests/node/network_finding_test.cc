@@ -1,4 +1,5 @@
-// Nodes that were told no address find each other on one network by their beacons, and only so.
+// How nodes find each other: by their beacons on one network, without having been told an address;
+// and by what members say of each other, also after one has moved.
 #include <doctest/doctest.h>
 
 #include <csignal>
@@ -48,6 +49,17 @@ class Members {
   Folder folder_;
   std::vector<std::unique_ptr<RealNode>> nodes_;
 };
+
+// What `node` says of the member of that name.
+json member(const RealNode& node, const std::string& name) {
+  const auto shown = starling_cli({"members", "--dir", node.directory(), "--json"});
+  const json rows = json::parse(shown.out, nullptr, false);
+  if (!rows.is_object()) return {};
+  for (const json& row : rows["members"]) {
+    if (row["name"] == name) return row;
+  }
+  return {};
+}
 
 bool has_lab() {
   const std::string why = NetworkLab::obstacle();
@@ -123,4 +135,26 @@ TEST_CASE("a node whose network comes up later is found then") {
   lab.unmute(1);
   CHECK(late.wait_until(patience_s, is_linked));
   CHECK(founder.wait_until(patience_s, is_linked));
+}
+
+TEST_CASE("a node that moved is dialled at its new address by one that it has never met") {
+  if (!has_lab()) return;
+  NetworkLab lab(3);
+  Members members(lab);
+  const std::string seed = "[\"" + NetworkLab::address(0) + ":7411\"]";
+  const RealNode& founder = members.add({{"node.beacon", "false"}});
+  members.add({{"node.beacon", "false"}, {"node.seeds", seed}});
+  REQUIRE(founder.wait_until(patience_s, is_linked));
+  lab.move(1, "10.77.0.103");
+  CHECK(founder.wait_until(patience_s, [&](const json&) {
+    const json moved = member(founder, "node1");
+    return moved.is_object() && moved["address"] == "10.77.0.103:7411" && moved["linked"];
+  }));
+  // The newcomer must dial: what it says of itself leads nowhere.
+  const RealNode& newcomer = members.add(
+      {{"node.beacon", "false"}, {"node.seeds", seed}, {"node.advertise", "[\"192.0.2.1:7411\"]"}});
+  CHECK(newcomer.wait_until(patience_s, [&](const json&) {
+    const json moved = member(newcomer, "node1");
+    return moved.is_object() && moved["address"] == "10.77.0.103:7411" && moved["linked"];
+  }));
 }

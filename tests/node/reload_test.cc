@@ -14,7 +14,8 @@ TEST_CASE("a configuration that says the same changes nothing") {
   CHECK(changes.after_restart.empty());
 }
 
-TEST_CASE("the learner's limits and the log's level change at once, everything else after a restart") {
+TEST_CASE(
+    "the learner's limits and the log's level change at once, everything else after a restart") {
   Config fresh;
   fresh.node.name = "other";
   fresh.node.seeds = {"192.0.2.1:7411"};
@@ -25,8 +26,10 @@ TEST_CASE("the learner's limits and the log's level change at once, everything e
   fresh.checkpoint.interval_s = 60;
   fresh.log.level = "debug";
   const ConfigChanges changes = changes_between({}, fresh);
-  CHECK(changes.at_once == Keys{"limits.cpu_percent", "limits.hours", "checkpoint.interval_s", "log.level"});
-  CHECK(changes.after_restart == Keys{"node.name", "node.seeds", "swarm.upload_kib_per_s", "limits.memory_mib"});
+  CHECK(changes.at_once ==
+        Keys{"limits.cpu_percent", "limits.hours", "checkpoint.interval_s", "log.level"});
+  CHECK(changes.after_restart ==
+        Keys{"node.name", "node.seeds", "swarm.upload_kib_per_s", "limits.memory_mib"});
 }
 
 }  // namespace

@@ -201,6 +201,42 @@ TEST_CASE("members are dialled by their records while they are not linked, onese
   CHECK(all_of<Open>(desk.pass(1000)).size() == 1);
 }
 
+TEST_CASE("who moved tells its neighbours with a newer record, and whoever is linked later") {
+  Desk desk;
+  Peer ada(3), bob(4);
+  desk.link(ada);
+  const auto told = sent_to<Members>(desk.put(Readdressed{{"192.0.2.77:7411"}}), ada.id);
+  REQUIRE(told.size() == 1);
+  REQUIRE(told[0].records.size() == 1);
+  const MemberRecord& record = told[0].records[0];
+  CHECK(record.addresses == std::vector<std::string>{"192.0.2.77:7411"});
+  CHECK(record.incarnation == desk.options.self.incarnation + 1);
+  CHECK(is_authentic(record, desk.swarm));
+  CHECK(desk.view_of(desk.self).address == "192.0.2.77:7411");
+  CHECK(sent_to<Members>(desk.put(Readdressed{{"192.0.2.77:7411"}}), ada.id).empty());
+  const auto hellos = sent_to<Hello>(desk.up(bob), bob.id);
+  REQUIRE(hellos.size() == 1);
+  CHECK(hellos[0].self.addresses == record.addresses);
+}
+
+TEST_CASE("an address that was the own one may be dialled once it is another's") {
+  Desk desk;
+  Peer ada(3), bob(4);
+  const std::string old = desk.options.self.addresses.front();
+  desk.link(ada);
+  desk.say(ada, Members{{desk.record_of(bob, {old})}});
+  const auto dials = [&](int64_t ms) {
+    const auto opens = all_of<Open>(desk.pass(ms));
+    return std::count_if(opens.begin(), opens.end(),
+                         [&](const Open& o) { return o.address == old; });
+  };
+  CHECK(dials(60000) == 0);
+  desk.put(Readdressed{{"192.0.2.77:7411"}});
+  bob.epoch = 2;
+  desk.say(ada, Members{{desk.record_of(bob, {old})}});
+  CHECK(dials(60000) > 0);
+}
+
 TEST_CASE("heartbeats go out with every interval, and what changed soon after it did") {
   Desk desk;
   Peer ada(10);
