@@ -41,7 +41,8 @@ TEST_CASE_FIXTURE(Learning,
   b.start();
   REQUIRE(b.wait_until(patience_s, [](const json& s) { return s["swarm"]["deltas"] >= 3; }));
   size_t seen = 0;
-  for (const json& member : look({"members", "--influence"}, b)["members"]) {
+  const json members = look({"members", "--influence"}, b);
+  for (const json& member : members["members"]) {
     CAPTURE(member.dump());
     const json& influence = member["influence"];
     if (member["self"] == true) {
@@ -62,13 +63,14 @@ TEST_CASE_FIXTURE(Learning,
 TEST_CASE_FIXTURE(Learning,
                   "doctor finds nothing wrong with a node that learns, and sees it stop") {
   const auto verdict = [&](const std::string& name) {
-    for (const json& check : look({"doctor"}, a)["checks"]) {
+    const json found = look({"doctor"}, a);
+    for (const json& check : found["checks"]) {
       if (check["check"] == name) return check["ok"].get<std::string>();
     }
     return std::string("none");
   };
-  for (const char* name : {"directory", "config", "identity", "clock", "node", "port", "seeds",
-                           "state", "links", "agreement", "refusals"}) {
+  for (const std::string name : {"directory", "config", "identity", "clock", "node", "port",
+                                 "seeds", "state", "links", "agreement", "refusals"}) {
     CAPTURE(name);
     CHECK(verdict(name) == "ok");
   }

@@ -99,7 +99,7 @@ struct Idle {
 
 TEST_CASE_FIXTURE(Idle, "top is renewed until q or Ctrl-C, and leaves the terminal as it was") {
   for (const char key : {'q', '\x03'}) {
-    Terminal terminal({"top", "--interval", "0.2", "--dir", a.directory()});
+    Terminal terminal({"top", "--no-color", "--interval", "0.2", "--dir", a.directory()});
     REQUIRE(terminal.shows("anna is idle"));
     CHECK(terminal.shows("\x1b[J\x1b[H"));  // a second picture over the first
     CHECK_FALSE(terminal.echoes());
