@@ -33,6 +33,17 @@ bool is_any_host(const std::string& host) {
   return host == "0.0.0.0" || host == "[::]" || host.empty();
 }
 
+// Separated by blanks; what is no id is passed over.
+std::vector<swarm::PeerId> ids_in(const std::string& text) {
+  std::vector<swarm::PeerId> ids;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(' ', at), text.size());
+    if (const auto id = swarm::parse_peer_id(text.substr(at, end - at))) ids.push_back(*id);
+    at = end + 1;
+  }
+  return ids;
+}
+
 }  // namespace
 
 Node::Node(Home home, HomeLock lock) : home_(std::move(home)), lock_(std::move(lock)) {}
@@ -286,15 +297,9 @@ Result<Done, HomeError> Node::open_links() {
     for (const std::string& seed_address : config.node.seeds)
       first.push_back(swarm::AddAddress{seed_address});
   }
-  if (const auto banned = db_->get("banned")) {
-    for (size_t at = 0; at < banned->size();) {
-      const size_t end = std::min(banned->find(' ', at), banned->size());
-      if (const auto id = swarm::parse_peer_id(banned->substr(at, end - at))) {
-        first.push_back(swarm::Ban{*id});
-        transport_->ban(*id);
-      }
-      at = end + 1;
-    }
+  for (const swarm::PeerId& id : ids_in(db_->get("banned").value_or(""))) {
+    first.push_back(swarm::Ban{id});
+    transport_->ban(id);
   }
   driver_->start(state_options(), std::move(first));
   learner_->start();
