@@ -70,6 +70,7 @@ std::optional<swarm::Digest> Checker::base_of(const swarm::Exchange& exchange) c
   swarm::Base base(course_->table, course_->genesis);
   for (const auto& [key, frames] : ledger_) {
     if (!exchange.applied().contains(key)) continue;
+    if (exchange.judgement().is_expelled(key.stream.origin)) continue;  // all of it is taken out
     if (frames.size() != 1) return std::nullopt;
     const auto payload = swarm::ByteView(*frames[0]).subspan(swarm::header_size);
     const auto divisor = exchange.judgement().divisor_of(key);

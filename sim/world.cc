@@ -9,6 +9,7 @@
 #include "sim/chance.h"
 #include "swarm/codec.h"
 #include "swarm/inbound.h"
+#include "swarm/signature_memory.h"
 
 namespace starling::sim {
 namespace {
@@ -20,6 +21,7 @@ constexpr double moments_wanted = 100;
 constexpr size_t probes_max = 8;
 constexpr double probes_wanted = 12;  // questions asked on the way, in times
 constexpr Micros link_gone_delay = micros_of_ms(1);
+constexpr size_t signatures_remembered_max = 1u << 18;
 
 template <typename... Visitors>
 struct Overloaded : Visitors... {
@@ -75,6 +77,8 @@ void World::at(Micros when, Happening happening) {
 
 bool World::run(const std::function<bool()>& watch) {
   watch_ = watch;
+  swarm::SignatureMemory good(signatures_remembered_max);
+  const swarm::SignatureMemory::Scope scope(good);
   while (!is_over_ && !queue_.empty()) {
     if (queue_.front().at > until_) {
       stop_here();

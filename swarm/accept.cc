@@ -40,10 +40,56 @@ ReferenceNorm::ReferenceNorm(const Config& config)
 void ReferenceNorm::add(const PeerId& origin, double norm) {
   // A reference of nothing but zeros would hold everybody at nothing for ever.
   const double bound = value_ > 0 ? factor_ * value_ : std::numeric_limits<double>::infinity();
-  votes_.push_back({origin, std::min(norm, bound)});
-  if (votes_.size() > window_) votes_.pop_front();
-  if (votes_.size() < reference_norms_min) return;
-  value_ = usual_norm({votes_.begin(), votes_.end()});
+  const Vote vote{std::min(norm, bound), seat(origin)};
+  votes_.push_back(vote);
+  const auto at =
+      std::upper_bound(sorted_.begin(), sorted_.end(), vote,
+                       [this](const Vote& a, const Vote& b) { return is_before(a, b); });
+  sorted_.insert(at, vote);
+  if (votes_.size() > window_) drop_oldest();
+  if (votes_.size() >= reference_norms_min) value_ = usual();
+}
+
+bool ReferenceNorm::is_before(const Vote& a, const Vote& b) const {
+  return std::tie(a.norm, speakers_[a.speaker].origin) <
+         std::tie(b.norm, speakers_[b.speaker].origin);
+}
+
+// One more vote of that origin.
+uint32_t ReferenceNorm::seat(const PeerId& origin) {
+  const auto is_its = [&](const Speaker& each) { return each.votes > 0 && each.origin == origin; };
+  auto found = std::find_if(speakers_.begin(), speakers_.end(), is_its);
+  if (found == speakers_.end()) {
+    found = std::find_if(speakers_.begin(), speakers_.end(),
+                         [](const Speaker& each) { return each.votes == 0; });
+    if (found == speakers_.end()) found = speakers_.insert(found, Speaker{});
+    found->origin = origin;
+  }
+  ++found->votes;
+  return static_cast<uint32_t>(found - speakers_.begin());
+}
+
+void ReferenceNorm::drop_oldest() {
+  const Vote oldest = votes_.front();
+  votes_.pop_front();
+  sorted_.erase(
+      std::lower_bound(sorted_.begin(), sorted_.end(), oldest,
+                       [this](const Vote& a, const Vote& b) { return is_before(a, b); }));
+  --speakers_[oldest.speaker].votes;
+}
+
+// As usual_norm(), which sorts and counts all anew.
+double ReferenceNorm::usual() const {
+  const auto count = static_cast<double>(
+      std::count_if(speakers_.begin(), speakers_.end(),
+                    [](const Speaker& speaker) { return speaker.votes > 0; }));
+  const double half = count / 2 - 1e-9;
+  double below = 0;
+  for (const Vote& vote : sorted_) {
+    below += 1 / static_cast<double>(speakers_[vote.speaker].votes);
+    if (below >= half) return vote.norm;
+  }
+  return sorted_.back().norm;
 }
 
 }  // namespace starling::swarm

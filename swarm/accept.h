@@ -2,6 +2,7 @@
 // What a delta's size says: whether its norms are numbers at all, and what size is usual. Whether
 // one that is far from usual counts is decided with everything else from the log (judgement.h), so
 // that the order of arrival decides nothing.
+#include <cstdint>
 #include <deque>
 #include <vector>
 
@@ -38,9 +39,25 @@ class ReferenceNorm {
   double value() const { return value_; }  // 0: not enough deltas yet
 
  private:
+  // One of the origins in the window; a place that nobody has stays for the next one.
+  struct Speaker {
+    PeerId origin;
+    uint32_t votes = 0;
+  };
+  struct Vote {
+    double norm = 0;
+    uint32_t speaker = 0;
+  };
+  bool is_before(const Vote& a, const Vote& b) const;
+  uint32_t seat(const PeerId& origin);
+  void drop_oldest();
+  double usual() const;
+
   uint32_t window_;
   double factor_;
-  std::deque<NormVote> votes_;
+  std::vector<Speaker> speakers_;
+  std::deque<Vote> votes_;    // in the order they came
+  std::vector<Vote> sorted_;  // the same, as usual_norm() sorts them
   double value_ = 0;
 };
 

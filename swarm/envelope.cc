@@ -13,6 +13,7 @@
 
 #include <algorithm>
 
+#include "swarm/signature_memory.h"
 #include "swarm/wire.h"
 
 namespace starling::swarm {
@@ -141,7 +142,20 @@ bool verify(std::string_view domain, ByteView message, const Signature& signatur
             const PublicKey& key) {
   prepare_sodium();
   const Bytes bytes = with_domain(domain, message);
-  return crypto_sign_verify_detached(signature.data(), bytes.data(), bytes.size(), key.data()) == 0;
+  const auto is_good = [&] {
+    return crypto_sign_verify_detached(signature.data(), bytes.data(), bytes.size(), key.data()) ==
+           0;
+  };
+  SignatureMemory* const memory = SignatureMemory::current();
+  if (memory == nullptr) return is_good();
+  Bytes everything = bytes;
+  everything.insert(everything.end(), signature.begin(), signature.end());
+  everything.insert(everything.end(), key.begin(), key.end());
+  const Digest entry = blake2b(everything);
+  if (memory->contains(entry)) return true;
+  if (!is_good()) return false;
+  memory->add(entry);
+  return true;
 }
 
 Bytes seal(FrameHeader header, ByteView payload, const Signer& signer) {

@@ -1,6 +1,7 @@
 // The nouns the state is made of, each by itself.
 #include <doctest/doctest.h>
 
+#include <deque>
 #include <set>
 
 #include "model/rng.h"
@@ -143,6 +144,24 @@ TEST_CASE("who publishes more has no more of the reference: each origin has one 
   CHECK(reference.value() == 2);
   for (int i = 0; i < 40; ++i) reference.add(peer_of(5), 7);
   CHECK(reference.value() == 3);  // of 1, 2, 3, 4, 7
+}
+
+TEST_CASE("the reference is what sorting and counting all votes anew would give") {
+  Config config;
+  config.reference_window = 16;
+  ReferenceNorm reference(config);
+  Rng rng(7);
+  std::deque<NormVote> votes;
+  double expected = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const PeerId origin = peer_of(static_cast<uint8_t>(rng.below(1 + i / 100)));
+    const double norm = static_cast<double>(rng.below(40)) * 0.1;  // many are equal, some are zero
+    reference.add(origin, norm);
+    votes.push_back({origin, expected > 0 ? std::min(norm, 4 * expected) : norm});
+    if (votes.size() > config.reference_window) votes.pop_front();
+    if (votes.size() >= reference_norms_min) expected = usual_norm({votes.begin(), votes.end()});
+    REQUIRE(reference.value() == expected);
+  }
 }
 
 TEST_CASE("the norm before clipping is believed up to four times the payload's") {

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "swarm/signature_memory.h"
 #include "tests/swarm/wire_fixture.h"
 
 namespace starling::swarm {
@@ -151,6 +152,41 @@ TEST_CASE("a signature counts in its own domain only") {
   CHECK_FALSE(verify("starling-member-v1", payload, signature, ada.public_key));
   const Bytes longer = joined({{'1'}, payload});
   CHECK_FALSE(verify("starling-frame-v", longer, signature, ada.public_key));
+}
+
+TEST_CASE("a signature that was found good once is not checked again while it is remembered") {
+  const Keys ada(1), bob(2);
+  const std::string_view domain = "starling-frame-v1";
+  const Signature signature = ada.signer().sign(domain, payload);
+  Signature wrong = signature;
+  wrong[5] ^= 1;
+  SignatureMemory memory(2);
+  {
+    const SignatureMemory::Scope scope(memory);
+    for (int round = 0; round < 2; ++round) {
+      CHECK(verify(domain, payload, signature, ada.public_key));
+      CHECK(memory.size() == 1);
+      CHECK_FALSE(verify(domain, payload, wrong, ada.public_key));
+      CHECK_FALSE(verify(domain, payload, signature, bob.public_key));
+      CHECK_FALSE(verify("starling-member-v1", payload, signature, ada.public_key));
+      CHECK(memory.size() == 1);
+    }
+    SignatureMemory inner(8);
+    {
+      const SignatureMemory::Scope nested(inner);
+      CHECK(verify(domain, payload, signature, ada.public_key));
+    }
+    CHECK(inner.size() == 1);
+    for (uint8_t byte = 0; byte < 4; ++byte) {
+      const Bytes other = {byte};
+      CHECK(verify(domain, other, ada.signer().sign(domain, other), ada.public_key));
+      CHECK(memory.size() <= 2);
+    }
+  }
+  CHECK(SignatureMemory::current() == nullptr);
+  const size_t size = memory.size();
+  CHECK(verify(domain, payload, signature, ada.public_key));
+  CHECK(memory.size() == size);
 }
 
 TEST_CASE("every reason to refuse a frame has a name of its own") {
