@@ -5,6 +5,7 @@
 
 #include "node/config.h"
 #include "node/state_db.h"
+#include "swarm/config.h"
 #include "swarm/event.h"
 
 namespace starling::node {
