@@ -191,7 +191,8 @@ void Device::boot() {
   swarm::Recovered recovered{.have = learner_->exchange().applied(),
                              .stored = {},
                              .members = disk_.members,
-                             .admissions = {}};
+                             .admissions = {},
+                             .today = {}};
   if (disk_.admissions != nullptr) {
     for (const auto& [item_id, item] : disk_.admissions->items())
       recovered.admissions.push_back(item.bytes);
