@@ -83,7 +83,7 @@ std::optional<swarm::Digest> Checker::base_of(const swarm::Exchange& exchange) c
 // A second's worth may be saved up, and the last delta goes out on the last byte.
 void Checker::keeps_budget(const World& world, const Device& device) {
   constexpr uint64_t seconds = 61;
-  const swarm::BudgetView budget = device.state().budget(world.instant());
+  const swarm::BudgetView budget = device.state().budget(device.instant());
   const auto check = [&](uint64_t rate, uint64_t moved, uint64_t last, const char* way) {
     if (rate == 0) return;
     note("budgets_kept", moved <= seconds * rate + last * delta_bytes_max_,
