@@ -80,9 +80,10 @@ std::optional<swarm::Digest> Checker::base_of(const swarm::Exchange& exchange) c
   return base.hash();
 }
 
-// A second's worth may be saved up, and the last delta goes out on the last byte.
+// A second's worth may be saved up, the last delta goes out on the last byte, and control that
+// comes then goes into debt.
 void Checker::keeps_budget(const World& world, const Device& device) {
-  constexpr uint64_t seconds = 61;
+  constexpr uint64_t seconds = 62;
   const swarm::BudgetView budget = device.state().budget(device.instant());
   const auto check = [&](uint64_t rate, uint64_t moved, uint64_t last, const char* way) {
     if (rate == 0) return;
