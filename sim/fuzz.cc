@@ -124,6 +124,7 @@ Scenario random_scenario(uint64_t seed) {
     scenario.hostile.share = 0.1 + 0.2 * rng.unit();
   }
   scenario.hostile.join_s = scenario.learn.steps * rng.unit();
+  scenario.learn.judging = rng.unit() < 0.3;
   auto& faults = scenario.faults;
   faults.until_s = scenario.learn.steps * (0.6 + 0.4 * rng.unit());
   faults.partition_from_s = faults.until_s * 0.3 * rng.unit();
@@ -146,6 +147,9 @@ std::vector<Scenario> simpler(const Scenario& scenario) {
   };
   Scenario each = scenario;
   if (each.hostile.share > 0) each.hostile = {};
+  add(each);
+  each = scenario;
+  each.learn.judging = false;
   add(each);
   each = scenario;
   each.run.nodes = std::max(2u, each.run.nodes / 2);

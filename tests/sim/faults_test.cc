@@ -168,4 +168,29 @@ TEST_CASE("a line that says nothing about a node's ups and downs is shown with i
         (folder / "none.tsv") + ": No such file or directory; check faults.churn_trace");
 }
 
+TEST_CASE("one seed decides every fault and attack, for any number of threads") {
+  const std::string faults =
+      "devices: {slow_share: 0.3, slow_up_kib_s: 20, clock_share: 0.5, clock_offset_s: 1e6,\n"
+      "  clock_drift_ppm: 1000}\n"
+      "faults: {until_s: 120, crash_per_hour: 30, disk_loss_share: 0.5, clog_per_hour: 60,\n"
+      "  one_way_share: 0.1, clock_steps_per_hour: 30, duty_share: 0.3, day_s: 60}\n";
+  for (const char* attack : {"eclipse", "sybil_join"}) {
+    const std::string yaml =
+        "learn: {kind: synthetic, steps: 120, step_ms: 1000}\n"
+        "run: {nodes: 9}\nhostile: {join_s: 30, share: 0.3, attack: " +
+        std::string(attack) + "}\n" + faults;
+    Run first(yaml, 5), again(yaml, 5), other(yaml, 6);
+    first.check_all();
+    CHECK(first.world.trace() == again.world.trace());
+    CHECK(first.world.trace() != other.world.trace());
+  }
+  for (const char* attack : {"dissensus", "backdoor"}) {
+    const std::string yaml =
+        micro + "run: {nodes: 5}\nhostile: {share: 0.2, attack: " + std::string(attack) +
+        "}\nfaults: {until_s: 4, duty_share: 0.5, day_s: 24}\n";
+    Run serial(yaml, 1, 1), parallel(yaml, 1, 2);
+    CHECK(serial.world.trace() == parallel.world.trace());
+  }
+}
+
 }  // namespace starling::sim
