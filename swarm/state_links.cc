@@ -111,6 +111,10 @@ void State::Parts::on(Turn& turn, const Readdressed& moved) {
   if (moved.addresses == own.addresses || !can_renew) return;
   own.addresses = moved.addresses;
   dialling.set_own_addresses(own.addresses, turn.now);
+  for (const PeerId& peer : dialled) {  // somebody may be where we were
+    if (const Member* const member = roster.find(peer))
+      dialling.set_member(peer, member->record.addresses, turn.now, rng);
+  }
   renew_own_record(turn, own.incarnation + 1);
 }
 
