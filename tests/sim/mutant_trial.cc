@@ -1,6 +1,6 @@
 // The simulator's test of itself: runs of a world in which the product has a known fault. Linked
-// with one source of libswarm that mutate.cmake has damaged, it must see the fault by the check that
-// is named; linked with the product as it is, it must see nothing in any of the same runs.
+// with one source of libswarm that mutate.cmake has damaged, it must see the fault by the check
+// that is named; linked with the product as it is, it must see nothing in any of the same runs.
 //   mutant_NAME killed SITUATION CHECK SEEDS   exit code 0: CHECK failed with one of seeds 1..SEEDS
 //   mutant_none sound SITUATION - SEEDS        exit code 0: no check failed with any of them
 #include <algorithm>
@@ -19,17 +19,16 @@ const std::map<std::string, std::string> situations = {
     {"lossy", synthetic + "run: {nodes: 6}\nnetwork: {drop: 0.05, duplicate: 0.05}\n"},
     {"forgery", synthetic + "run: {nodes: 5}\nhostile: {attack: free_rider, share: 0.2}\n"},
     {"equivocation", synthetic + "run: {nodes: 6}\nhostile: {attack: equivocate, share: 0.17}\n"},
-    {"crashes", synthetic +
-                    "run: {nodes: 5, checkpoint_s: 20}\n"
-                    "faults: {until_s: 150, crash_per_hour: 60}\n"},
+    {"crashes", synthetic + "run: {nodes: 5, checkpoint_s: 20}\n"
+                            "faults: {until_s: 150, crash_per_hour: 60}\n"},
     {"folding",
      "learn: {kind: synthetic, steps: 300, step_ms: 1000}\n"
      "run: {nodes: 6, log_deltas_max: 40, checkpoint_s: 20}\n"
      "faults: {until_s: 250, crash_per_hour: 60, disk_loss_share: 0.5}\n"},
 };
 
-// A hostile node sends its neighbours a delta in another's name, with that one's next number. Twice,
-// so that it is not shut out for it.
+// A hostile node sends its neighbours a delta in another's name, with that one's next number.
+// Twice, so that it is not shut out for it.
 class Forger {
  public:
   explicit Forger(World& world) : world_(&world), keys_(world.seed) {}
@@ -56,8 +55,8 @@ class Forger {
     const auto found = streams.find({victim.id(), header.epoch});
     if (found != streams.end()) header.seq = found->second.contiguous + 1;
     constexpr size_t origin_offset = 18;  // envelope.cc
-    swarm::Bytes frame = swarm::seal(
-        header, swarm::ByteView(real).subspan(swarm::header_size), keys_.signer());
+    swarm::Bytes frame =
+        swarm::seal(header, swarm::ByteView(real).subspan(swarm::header_size), keys_.signer());
     std::copy(name.begin(), name.end(), frame.begin() + origin_offset);
     const auto shared = std::make_shared<const swarm::Bytes>(std::move(frame));
     for (const swarm::PeerId& peer : peers)
