@@ -120,8 +120,8 @@ Result<Done, HomeError> Node::open_stores() {
   recover_mind();
   // The epoch must rise above every one this identity has used, even if state.db was lost, or is an
   // older copy: numbers that it gave since then must not be given again, which would be proof of a
-  // fault. So it starts from the clock.
-  auto used = static_cast<uint64_t>(std::max<int64_t>(0, unix_s()));
+  // fault. So it starts from the clock, in milliseconds: two starts can fall into one second.
+  auto used = static_cast<uint64_t>(std::max<int64_t>(0, unix_ms()));
   const auto note = [&](const swarm::Stream& stream) {
     if (stream.origin == home_.identity.id()) used = std::max(used, stream.epoch);
   };
