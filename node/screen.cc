@@ -48,8 +48,9 @@ Screen::Screen(std::ostream& out, bool has_keys) : out_(out), has_keys_(has_keys
 }
 
 Screen::~Screen() {
-  out_ << leave << std::flush;
+  // First the settings: whoever sees the old page has the old terminal.
   if (before_) tcsetattr(STDIN_FILENO, TCSANOW, &*before_);
+  out_ << leave << std::flush;
   // A signal that has been heard must not end the process again when it is let through.
   signalfd_siginfo heard{};
   while (::read(signalled_.descriptor(), &heard, sizeof heard) > 0) continue;

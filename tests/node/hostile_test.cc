@@ -325,7 +325,7 @@ TEST_CASE("deltas in the name of others change nothing") {
   // In the victim's own name, with its own key: a copy of its directory runs elsewhere.
   const auto owner = open_home(victim.directory());
   REQUIRE(owner);
-  header.epoch = uint64_t{1} << 40;
+  header.epoch = uint64_t{1} << 44;  // above the victim's, which counts milliseconds
   hostile.send(swarm::seal(header, second, owner->identity.signer()));
   victim.check_refused("equivocation");
   honest.contribute(victim, 3);
