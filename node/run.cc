@@ -41,8 +41,8 @@ sigset_t block_signals() {
   return signals;
 }
 
-void wait_for_end(const sigset_t& signals, Node& node, Reloader& reloader) {
-  const bool is_at_terminal = isatty(STDIN_FILENO) == 1;
+// `is_at_terminal`: as it was at the start; one that has hung up is none any more.
+void wait_for_end(const sigset_t& signals, bool is_at_terminal, Node& node, Reloader& reloader) {
   const int64_t watchdog_ms = watchdog_interval_ms();
   int64_t since_watchdog_ms = 0;
   while (!node.is_leaving()) {
@@ -76,6 +76,7 @@ void end_within_seconds(ExitCode code) {
 ExitCode run_node(const RunOptions& options) {
   return_freed_vectors();
   const sigset_t signals = block_signals();
+  const bool is_at_terminal = isatty(STDIN_FILENO) == 1;
   prctl(PR_SET_DUMPABLE, 0);  // the identity key must not end up in a core file
   Result<Home, HomeError> home = open_home(options.directory);
   if (!home) return fail(home.error());
@@ -97,7 +98,7 @@ ExitCode run_node(const RunOptions& options) {
   log_info("running", {{"directory", options.directory}, {"listen", (*node)->status().listen}});
   notify_systemd("READY=1");
   Reloader reloader(live.config, live.paths.config, !options.log_level.empty());
-  wait_for_end(signals, **node, reloader);
+  wait_for_end(signals, is_at_terminal, **node, reloader);
   notify_systemd("STOPPING=1");
   // A second signal ends the process at once: what is on disk is always a whole state.
   std::signal(SIGINT, SIG_DFL);
