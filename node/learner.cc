@@ -47,7 +47,7 @@ Learner::Learner(LearnerWiring wiring)
   finished_ = schedule_.is_finite() &&
               schedule_.is_over(wiring_.mind->step_count(), wiring_.mind->learned_seconds());
   deltas_at_snapshot_ = wiring_.mind->exchange().applied().delta_count();
-  started_ = exchanged_ = saved_ = announced_at_ = rest_until_ = renew_at_ = asked_at_ =
+  started_ = exchanged_ = saved_ = announced_at_ = rest_until_ = renew_at_ = guard_at_ = asked_at_ =
       steady_clock::now();
 }
 
@@ -94,6 +94,7 @@ void Learner::run(const std::stop_token& stop) {
     std::string state;
     const std::string reason = why_not_learning(state);
     announce_base(reason.empty() && !personal_since_);
+    guard_at_rest(reason.empty() && !personal_since_);
     renew_served(reason.empty());
     if (reason.empty() && steady_clock::now() >= rest_until_) {
       learn_one_step();
@@ -371,7 +372,6 @@ void Learner::announce_base(bool is_learning) {
   if (is_learning || announced_ == base_change_) return;
   if (steady_clock::now() - announced_at_ < announce_interval) return;
   judge();
-  (void)undo_if_diverged();
   tell_base();
 }
 

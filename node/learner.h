@@ -142,6 +142,7 @@ class Learner {
   std::optional<uint64_t> payload_bytes_max(const swarm::SwarmView& view) const;
   std::string what_waits() const;
   bool undo_if_diverged();
+  void guard_at_rest(bool is_learning);
   void tell_suspended(const Mind::Repair& repair);
   bool has_unsent() const;
   void exchange();
@@ -179,7 +180,7 @@ class Learner {
   bool owes_delta_ = false;  // the budget was too short for the last one
   std::string trouble_;      // why the state is degraded; empty: it is not
   std::chrono::steady_clock::time_point started_, exchanged_, saved_, announced_at_, rest_until_,
-      renew_at_;
+      renew_at_, guard_at_;
   double loss_ = 0, bits_per_byte_ = 0;
   uint64_t tokens_ = 0;  // predicted by steps
 

@@ -1,9 +1,13 @@
 // Whom the learner believes, and what it does when the model has become worse: its own doing is
 // undone, what others did is left out, and everybody is told.
+#include <algorithm>
+
 #include "node/learner.h"
 #include "node/log.h"
 
 namespace starling::node {
+
+using std::chrono::steady_clock;
 
 // Decides anew whom to believe, and tells of every change of mind.
 void Learner::judge() {
@@ -57,6 +61,18 @@ bool Learner::undo_if_diverged() {
   log_warning("rollback",
               {{"reason", reason}, {"from_step", from}, {"step", step}, {"rate_share", share}});
   return true;
+}
+
+// What others send can spoil a model that learns nothing itself. While it learns, every exchange
+// looks after it.
+void Learner::guard_at_rest(bool is_learning) {
+  constexpr std::chrono::seconds interval_min{2};
+  constexpr int share = 20;  // of the time, one in so many
+  const auto start = steady_clock::now();
+  if (is_learning || start < guard_at_) return;
+  (void)undo_if_diverged();
+  const auto end = steady_clock::now();
+  guard_at_ = end + std::max<steady_clock::duration>(interval_min, (end - start) * share);
 }
 
 void Learner::tell_suspended(const Mind::Repair& repair) {

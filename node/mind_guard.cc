@@ -111,7 +111,8 @@ void Mind::go_back_to_good(Repair& repair, std::span<const float> weights) {
 }
 
 // Of those who moved the base the most of late, takes out whose removal helps the most, and again,
-// until the probe is as it was; nobody if that takes several that are half of them or more.
+// until the probe is as it was; nobody if that takes several that are half of them or more. Sums
+// are read from the log again each time: sixteen of them at once would be most of the memory.
 void Mind::suspend_culprits(Repair& repair, const swarm::PayloadSource& payloads) {
   const std::span<const float> x = trainer_.parameters();
   std::vector<std::pair<double, swarm::PeerId>> suspects;

@@ -69,10 +69,7 @@ Result<Accusation, AdmissionError> decode_accusation(ByteView bytes) {
   accusation.accused = PeerId{reader.array<20>()};
   for (uint16_t& bits : accusation.harm) bits = reader.u16();
   accusation.signature = reader.array<64>();
-  if (const auto fault = reader.finish()) {
-    const bool is_short = *fault == DropReason::truncated;
-    return Unexpected{is_short ? AdmissionError::truncated : AdmissionError::malformed};
-  }
+  if (const auto fault = reader.finish()) return Unexpected{admission_error_of(*fault)};
   if (peer_id_of(accusation.accuser) == accusation.accused)
     return Unexpected{AdmissionError::malformed};
   return accusation;

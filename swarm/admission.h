@@ -37,6 +37,10 @@ enum class AdmissionError : uint8_t {
   malformed,   // whole and undamaged, but not in the one form it may have
 };
 std::string_view admission_error_text(AdmissionError error);
+// Of what a Reader found wrong with the bytes of something that is signed.
+inline AdmissionError admission_error_of(DropReason fault) {
+  return fault == DropReason::truncated ? AdmissionError::truncated : AdmissionError::malformed;
+}
 
 // Signed by the root or an issuer: this invite key may admit one identity until `expires_s` (Unix
 // seconds; 0: never).

@@ -114,10 +114,7 @@ Result<Revocation, AdmissionError> decode_revocation(ByteView bytes) {
   revocation.root = reader.array<32>();
   const ByteView by = reader.raw(reader.u16());
   revocation.signature = reader.array<64>();
-  if (const auto fault = reader.finish()) {
-    const bool is_short = *fault == DropReason::truncated;
-    return Unexpected{is_short ? AdmissionError::truncated : AdmissionError::malformed};
-  }
+  if (const auto fault = reader.finish()) return Unexpected{admission_error_of(*fault)};
   const bool is_kind = kind >= 1 && kind <= 3;
   const bool is_padded =
       revocation.kind == RevokedKind::invite &&
@@ -268,12 +265,16 @@ Admissions::Taken Admissions::add(const Revocation& revocation) {
   return Taken::added;
 }
 
+bool Admissions::is_known(const PeerId& peer) const {
+  const auto held = by_identity_.find(peer);
+  return held != by_identity_.end() && !held->second.empty();
+}
+
 Admissions::Taken Admissions::add(const Equivocation& proof) {
   const ItemId id = proof_id(proof.origin);
   if (items_.contains(id)) return Taken::known;
   const PeerId origin = peer_id_of(proof.origin);
-  const auto held = by_identity_.find(origin);
-  if (held == by_identity_.end() || held->second.empty()) return Taken::crowded;
+  if (!is_known(origin)) return Taken::crowded;
   if (!check(proof, swarm_)) return Taken::forged;
   equivocators_.insert(origin);
   items_.emplace(id, Item{admission_item(proof), proof});
@@ -284,8 +285,7 @@ Admissions::Taken Admissions::add(const Accusation& accusation) {
   const ItemId id = accusation_id(accusation);
   if (items_.contains(id)) return Taken::known;
   const PeerId accuser = peer_id_of(accusation.accuser);
-  if (memberships(accuser).empty() || memberships(accusation.accused).empty())
-    return Taken::crowded;
+  if (!is_known(accuser) || !is_known(accusation.accused)) return Taken::crowded;
   const auto own = by_accuser_.find(accuser);
   const bool is_full = own != by_accuser_.end() && own->second.size() >= accusations_per_member;
   if (is_full && *own->second.rbegin() < id) return Taken::crowded;

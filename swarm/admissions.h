@@ -128,6 +128,7 @@ class Admissions {
   bool is_revoked(const Membership& membership) const;
   bool is_named(RevokedKind kind, const std::array<uint8_t, 20>& subject,
                 const Membership& membership) const;
+  bool is_known(const PeerId& peer) const;
   static bool is_said_by(const std::set<Word>& words, const PeerId& signer);
   bool has_place(const Membership& membership) const;
   bool has_room(const Revocation& revocation, const ItemId& id) const;

@@ -52,10 +52,7 @@ Result<Equivocation, AdmissionError> decode_equivocation(ByteView bytes) {
   Equivocation proof;
   proof.first = reader.array<signed_header_size>();
   proof.second = reader.array<signed_header_size>();
-  if (const auto fault = reader.finish()) {
-    const bool is_short = *fault == DropReason::truncated;
-    return Unexpected{is_short ? AdmissionError::truncated : AdmissionError::malformed};
-  }
+  if (const auto fault = reader.finish()) return Unexpected{admission_error_of(*fault)};
   const auto a = parse_header(proof.first), b = parse_header(proof.second);
   if (!a || !b || !(proof.first < proof.second) || !are_two_of_one(*a, *b))
     return Unexpected{AdmissionError::malformed};

@@ -174,6 +174,7 @@ Exchange::Expelled Exchange::expel(const PeerId& origin, const PayloadSource& pa
 }
 
 Exchange::Recent Exchange::recent_of(const PeerId& origin, const PayloadSource& payloads) const {
+  if (judgement_.is_expelled(origin)) return {};  // b holds nothing of it
   const std::map<DeltaKey, uint32_t> counted = judgement_.counted(origin);
   Base sum(*table_, std::vector<int32_t>(error_.size(), 0));
   Recent recent;

@@ -266,6 +266,8 @@ TEST_CASE("revocation of one who is suspended takes all of it out, once") {
   CHECK(first.withdrawn == 2);
   CHECK(other.withdrawn == 2);
   CHECK(circle.nodes[0].exchange.suspended().empty());
+  // What is out cannot be taken out again.
+  CHECK(circle.nodes[0].exchange.recent_of(circle.id(1), circle.log()).sum.empty());
   CHECK(circle.nodes[0].exchange.base().hash() == circle.nodes[2].exchange.base().hash());
   CHECK(distance(circle.nodes[0]) < 1e-6);
   CHECK(distance(circle.nodes[2]) < 1e-6);
