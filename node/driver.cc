@@ -117,7 +117,7 @@ void Driver::follow(const swarm::AdmissionsChanged& changed) {
   for (const auto& [id, item] : changed.admissions->items()) items.push_back(item.bytes);
   wiring_.db->save_admissions(items);
   transport_->set_admissions(changed.admissions);
-  learner_->expel(changed.admissions->expelled());
+  learner_->follow_admissions(changed.admissions);
   {
     std::lock_guard lock(mutex_);
     admissions_ = changed.admissions;

@@ -204,7 +204,7 @@ void Learner::install_now(const Install& install) {
     auto base = mind.read_base_sections(file->sections);
     failure = base ? take_over(std::move(*base)) : base.error();
     if (failure.empty()) {
-      expel_now();
+      follow_outcasts();
       ++change_;
       ++base_change_;
     }

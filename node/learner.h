@@ -76,7 +76,7 @@ class Learner {
   bool deliver(swarm::Deliver delivery, bool is_in_log);
   bool install(const swarm::SnapshotOffer& offer, const std::string& path);
   // Takes out of the base what these taught, and whatever of them comes.
-  void expel(std::set<swarm::PeerId> revoked);
+  void follow_admissions(std::shared_ptr<const swarm::Admissions> admissions);
   LearnerReport report() const;
 
   // Runs `task` on the learner's thread between two steps. None: it did not get to it before the
@@ -133,7 +133,9 @@ class Learner {
   void judge();
   bool is_log_complete() const;
   void install_now(const Install& install);
-  void expel_now();
+  void follow_outcasts();
+  bool expel_outcasts();
+  bool reinstate_members();
   bool apply_stored(const swarm::DeltaKey& key);
   std::string why_not_learning(std::string& state) const;
   bool is_over() const;
@@ -172,7 +174,7 @@ class Learner {
   uint64_t served_change_ = 0;  // change of the weights in served_
   uint32_t failed_steps_ = 0;
   std::optional<uint64_t> personal_since_;  // the step at which publishing ended
-  std::set<swarm::PeerId> revoked_;
+  std::shared_ptr<const swarm::Admissions> admissions_;  // none: nothing is known yet
   bool paused_ = false;
   bool finished_ = false;
   bool is_saved_ = true;     // the last checkpoint went well

@@ -100,6 +100,9 @@ class Mind {
                                   const swarm::PayloadSource& payloads) {
     return exchange_.expel(origin, payloads, trainer_.parameters());
   }
+  size_t reinstate(const swarm::PeerId& origin, const swarm::PayloadSource& payloads) {
+    return exchange_.reinstate(origin, payloads, trainer_.parameters());
+  }
 
   // Steps on the pair, with replay, until greedy decoding answers rightly or steps_max is reached.
   Result<TeachOutcome, Failure> teach(const model::Pair& pair, uint32_t steps_max,

@@ -360,11 +360,19 @@ void Device::expel() {
   is_expulsion_due_ = slice.has_value();
   if (is_expulsion_due_) return;
   bool is_changed = false;
-  for (const swarm::PeerId& peer : disk_.admissions->expelled()) {
+  const swarm::PayloadSource log = [this](const auto& key) { return payload(key); };
+  for (const swarm::PeerId& peer : disk_.admissions->outcasts()) {
     if (peer == id_ || learner_->exchange().judgement().is_expelled(peer)) continue;
-    learner_->expel(peer, [this](const auto& key) { return payload(key); });
+    learner_->expel(peer, log);
     is_changed = true;
     if (!is_hostile()) ++world->sometimes["expulsions"];
+  }
+  const std::set<swarm::PeerId> expelled = learner_->exchange().judgement().expelled();
+  for (const swarm::PeerId& peer : expelled) {
+    if (!disk_.admissions->is_in_good_standing(peer)) continue;
+    learner_->reinstate(peer, log);
+    is_changed = true;
+    if (!is_hostile()) ++world->sometimes["reinstatements"];
   }
   if (is_changed) base_changed();
 }

@@ -173,6 +173,11 @@ void Learner::expel(const swarm::PeerId& origin, const swarm::PayloadSource& pay
   exchange_.expel(origin, payloads, x());
 }
 
+void Learner::reinstate(const swarm::PeerId& origin, const swarm::PayloadSource& payloads) {
+  hash_.reset();
+  exchange_.reinstate(origin, payloads, x());
+}
+
 void Learner::replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied,
                            swarm::Judgement judgement) {
   hash_.reset();

@@ -78,6 +78,7 @@ class Learner {
   void replace_base(std::vector<int32_t> values, const swarm::VersionVector& applied,
                     swarm::Judgement judgement);
   void expel(const swarm::PeerId& origin, const swarm::PayloadSource& payloads);
+  void reinstate(const swarm::PeerId& origin, const swarm::PayloadSource& payloads);
   void forget_unsent() { exchange_.forget_unsent(x()); }
 
   // What survives a crash.

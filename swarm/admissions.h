@@ -83,9 +83,16 @@ class Admissions {
   // Known, and without a membership in good standing.
   bool is_outcast(const PeerId& peer) const { return outcasts_.contains(peer); }
   const std::set<PeerId>& outcasts() const { return outcasts_; }
-  // Of them those that are revoked, so that nothing they taught may stay; of the others another
-  // only has their place, as far as is known yet.
+  // Of them those that are revoked, whose deltas nobody takes any more; of the others another only
+  // has their place, as far as is known yet.
   const std::set<PeerId>& expelled() const { return expelled_; }
+  bool is_displaced(const PeerId& peer) const {
+    return outcasts_.contains(peer) && !expelled_.contains(peer);
+  }
+  // Known, and with a membership in good standing.
+  bool is_in_good_standing(const PeerId& peer) const {
+    return is_known(peer) && !outcasts_.contains(peer);
+  }
   // Who accuses it, in good standing themselves; in order of id.
   std::vector<Accusation> accusations(const PeerId& accused) const;
   std::vector<PeerId> accused() const;

@@ -24,6 +24,18 @@ int32_t fixed_difference(int32_t a, int32_t b) {
   return static_cast<int32_t>(static_cast<uint32_t>(a) - static_cast<uint32_t>(b));
 }
 
+// All deltas of one origin.
+template <typename F>
+void for_each_of(const VersionVector& held, const PeerId& origin, F f) {
+  for (const auto& [stream, seen] : held.streams()) {
+    if (stream.origin != origin) continue;
+    for (uint64_t seq = 1; seq <= seen.contiguous; ++seq) f(DeltaKey{stream, seq});
+    for (uint64_t bit = 0; bit < 64; ++bit) {
+      if ((seen.bitmap >> bit & 1) != 0) f(DeltaKey{stream, seen.contiguous + 2 + bit});
+    }
+  }
+}
+
 }  // namespace
 
 Exchange::Exchange(const model::RegionTable& table, std::span<const float> genesis,
@@ -161,16 +173,28 @@ Exchange::Expelled Exchange::expel(const PeerId& origin, const PayloadSource& pa
     if (payload) weigh_again(origin, *payload, divisor, Judgement::apart);
     ++(payload ? expelled.withdrawn : expelled.kept);
   };
-  for (const auto& [stream, seen] : applied_.streams()) {
-    if (stream.origin != origin) continue;
-    for (uint64_t seq = 1; seq <= seen.contiguous; ++seq) withdraw({stream, seq});
-    for (uint64_t bit = 0; bit < 64; ++bit) {
-      if ((seen.bitmap >> bit & 1) != 0) withdraw({stream, seen.contiguous + 2 + bit});
-    }
-  }
+  for_each_of(applied_, origin, withdraw);
   if (expelled.kept == 0)
     std::erase_if(influence_, [&](const auto& item) { return item.first.second == origin; });
   return expelled;
+}
+
+size_t Exchange::reinstate(const PeerId& origin, const PayloadSource& payloads,
+                           std::span<float> x) {
+  if (!judgement_.is_expelled(origin)) return 0;
+  judgement_.reinstate(origin);
+  size_t counted = 0;
+  for_each_of(applied_, origin, [&](const DeltaKey& key) {
+    const std::optional<Bytes> payload = payloads(key);
+    if (!payload) return;
+    const auto summary = inspect_delta(*table_, *payload);
+    assert(summary.has_value());  // it was inspected when it came
+    const uint32_t divisor = judgement_.add(key, *summary, *payload);
+    apply(key, *payload, Judgement::apart, divisor, x);
+    weigh(origin, *summary, Judgement::apart, divisor);
+    ++counted;
+  });
+  return counted;
 }
 
 Exchange::Recent Exchange::recent_of(const PeerId& origin, const PayloadSource& payloads) const {

@@ -69,12 +69,16 @@ class Exchange {
   // Brings the judgement up to date and the base with it: once an exchange, and before the base's
   // hash is told to others. Deltas that `payloads` cannot give stay as they are and are counted.
   Judged judge(const PayloadSource& payloads, std::span<float> x);
-  // An origin that was revoked: what b and x hold of it is taken out to the last bit, and nothing
-  // of it counts from now on. `kept`: deltas that `payloads` cannot give any more stay in b.
+  // An origin that was revoked, or lost its place: what b and x hold of it is taken out to the last
+  // bit, and nothing of it counts from now on. `kept`: deltas that `payloads` cannot give any more
+  // stay in b.
   struct Expelled {
     size_t withdrawn = 0, kept = 0;
   };
   Expelled expel(const PeerId& origin, const PayloadSource& payloads, std::span<float> x);
+  // One that has its place back: its deltas count as if it had never lost it, those that `payloads`
+  // can give. How many that are.
+  size_t reinstate(const PeerId& origin, const PayloadSource& payloads, std::span<float> x);
   uint64_t unreadable() const { return unreadable_; }
 
   // What b holds of an origin's last 48 deltas, whatever intervals they state: in shared regions,

@@ -93,6 +93,8 @@ class Judgement {
   // horizon. Its deltas that do not count once in full as yet, by what they count as; empty the
   // second time.
   std::map<DeltaKey, uint32_t> expel(const PeerId& origin);
+  // It has a right to be heard again; its deltas are to be added once more.
+  void reinstate(const PeerId& origin) { expelled_.erase(origin); }
 
   struct Change {
     DeltaKey key;
@@ -105,6 +107,7 @@ class Judgement {
 
   uint64_t clock() const;
   const Standings& standings() const;  // as of the last update
+  const std::set<PeerId>& expelled() const { return expelled_; }
   bool is_expelled(const PeerId& origin) const { return expelled_.contains(origin); }
   // Whether a delta of this norm is held for it, as far as the cuts say yet.
   bool is_oversized(uint64_t interval, double norm) const;

@@ -51,6 +51,14 @@ void State::Parts::on(Turn& turn, const ImportedDelta& imported) {
   if (is_admissible(turn, received, key)) admit(turn, received, key);
 }
 
+// Whose deltas belong into the log: a member's, and those of one that lost its place to another
+// identity, which count for nothing unless it gets it back. They are pulled only.
+bool State::Parts::is_heard(const PeerId& origin) const {
+  if (roster.is_banned(origin)) return false;
+  return admissions.is_displaced(origin) ||
+         (roster.is_member(origin) && !admissions.is_outcast(origin));
+}
+
 // Everything that can be said without looking at norms; what is refused has changed nothing.
 bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, const DeltaKey& key) {
   const PeerId& from = received.from;
@@ -64,8 +72,11 @@ bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, cons
   };
   if (key.seq == 0 || received.header.kind != FrameKind::delta)
     return refuse(DropReason::malformed);
-  if (roster.is_banned(origin) || admissions.is_outcast(origin)) return refuse(DropReason::revoked);
-  if (!roster.is_member(origin)) {  // its record is on the way; the delta is pulled then
+  const bool is_pushed = from != self && !pulls.is_asked(key);
+  const bool is_shut_out =
+      admissions.is_displaced(origin) ? is_pushed : admissions.is_outcast(origin);
+  if (roster.is_banned(origin) || is_shut_out) return refuse(DropReason::revoked);
+  if (!is_heard(origin)) {  // its record is on the way; the delta is pulled then
     drop(turn, from, DropReason::not_a_member, 0);
     return false;
   }
@@ -88,7 +99,6 @@ bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, cons
     return false;
   }
   Member* const member = roster.find(origin);
-  const bool is_pushed = from != self && !pulls.is_asked(key);
   if (member != nullptr && is_pushed && !member->pushes.take(turn.now)) {
     drop_mildly(turn, from, DropReason::rate_limited);
     return false;
@@ -216,10 +226,9 @@ void State::Parts::plan_pulls(Turn& turn) {
   }
   const auto is_wanted = [this](const DeltaKey& key) {
     const Stream& stream = key.stream;
-    if (roster.is_banned(stream.origin) || admissions.is_outcast(stream.origin)) return false;
     if (transfer.is_coming(key)) return false;
     if (stream.origin == self) return stream.epoch < options.self.epoch;
-    return roster.is_member(stream.origin);
+    return is_heard(stream.origin);
   };
   for (auto& [peer, keys] : pulls.plan(log.have(), sources(), is_wanted, turn.now, in_flight_max)) {
     turn.outbox.push_back(Send{peer, Pull{std::move(keys)}});

@@ -146,6 +146,7 @@ struct State::Parts {
   void tell_new_arrivals(Turn& turn, const PeerId& peer, Link& link) const;
   void tell_older_arrivals(Turn& turn, const PeerId& peer, Link& link) const;
   void accuse(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
+  bool is_heard(const PeerId& origin) const;
   bool is_admissible(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
   void admit(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
   void plan_pulls(Turn& turn);

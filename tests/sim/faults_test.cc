@@ -180,9 +180,7 @@ TEST_CASE("one seed decides every fault and attack, for any number of threads") 
         "run: {nodes: 9}\nhostile: {join_s: 30, share: 0.3, attack: " +
         std::string(attack) + "}\n" + faults;
     Run first(yaml, 5), again(yaml, 5), other(yaml, 6);
-    // Identities that lose their place to another teach some and not those who come later
-    // (swarm/README.md, Admission): under churn not all agree.
-    if (std::string(attack) == "eclipse") first.check_all();
+    first.check_all();
     CHECK(first.world.trace() == again.world.trace());
     CHECK(first.world.trace() != other.world.trace());
   }

@@ -273,6 +273,48 @@ TEST_CASE("revocation of one who is suspended takes all of it out, once") {
   CHECK(distance(circle.nodes[2]) < 1e-6);
 }
 
+TEST_CASE("who has its place back counts as if it had never lost it") {
+  const model::RegionTable table = small_table();
+  Circle circle(table), steady(table);
+  for (size_t i = 0; i < 3; ++i) {
+    steady.nodes[i].public_key = circle.nodes[i].public_key;
+    steady.nodes[i].secret = circle.nodes[i].secret;
+  }
+  const auto say = [&](size_t speaker) {
+    circle.say(speaker);
+    steady.say(speaker);
+  };
+  for (int round = 0; round < 3; ++round) {
+    for (size_t speaker = 0; speaker < 3; ++speaker) say(speaker);
+  }
+  Node& node = circle.nodes[0];
+  const Digest before = node.exchange.base().hash();
+  CHECK(before == steady.nodes[0].exchange.base().hash());
+  CHECK(node.exchange.reinstate(circle.id(1), circle.log(), node.x) == 0);
+  CHECK(node.exchange.expel(circle.id(1), circle.log(), node.x).withdrawn == 3);
+  CHECK(node.exchange.base().hash() != before);
+  // What was pulled meanwhile counts for nothing, and then for as much as all else.
+  const Digest without = node.exchange.base().hash();
+  steady.say(1);
+  const DeltaKey key{{circle.id(1), 1}, 4};
+  const Bytes payload = steady.payloads.at(key);
+  circle.payloads[key] = payload;
+  const auto summary = inspect_delta(table, payload);
+  REQUIRE(summary);
+  CHECK(node.exchange.accept(key, *summary, payload, node.x, 7));
+  CHECK(node.exchange.base().hash() == without);
+  CHECK(node.exchange.reinstate(circle.id(1), circle.log(), node.x) == 4);
+  CHECK(node.exchange.base().hash() == steady.nodes[0].exchange.base().hash());
+  CHECK(node.exchange.judgement().encode() == steady.nodes[0].exchange.judgement().encode());
+  CHECK(distance(node) == 0);
+  uint64_t deltas = 0;
+  for (const auto& [place, influence] : node.exchange.influence()) {
+    if (place.second == circle.id(1) && place.first == 0) deltas = influence.deltas;
+  }
+  CHECK(deltas == 4);
+  CHECK(node.exchange.reinstate(circle.id(1), circle.log(), node.x) == 0);
+}
+
 TEST_CASE("a suspension survives a restart, and ends with a snapshot in place of the base") {
   const model::RegionTable table = small_table();
   Circle circle(table);

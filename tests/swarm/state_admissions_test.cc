@@ -92,36 +92,78 @@ TEST_CASE("a revocation that a third of the members withhold reaches all the oth
   }
 }
 
+// Two identities with one invite, on both sides of a split; the one that is out when it heals first.
+std::pair<Node*, Node*> dispute(World& world) {
+  const InviteToken token = make_invite(world.root.signer(), nullptr, InviteTerms(), "tiny", {});
+  Node& left = world.add();
+  Node& right = world.add();
+  for (Node* node : {&left, &right})
+    node->membership = accept_invite(token, node->keys.public_key, 0).value();
+  world.set_blocked({0, 1, 2, left.index}, true);
+  left.seeds = {world.nodes[0]->address};
+  right.seeds = {world.nodes[3]->address};
+  left.start();
+  right.start();
+  world.run_for(20000);
+  REQUIRE(left.state->view(world.now).neighbours == 3);
+  REQUIRE(right.state->view(world.now).neighbours == 3);
+  left.publish();
+  right.publish();
+  world.run_for(5000);
+  world.set_blocked({0, 1, 2, left.index}, false);
+  const auto is_settled = [&] { return is_cut_off(world, left) != is_cut_off(world, right); };
+  REQUIRE(world.run_until(is_settled, 60000));
+  return is_cut_off(world, left) ? std::pair(&left, &right) : std::pair(&right, &left);
+}
+
 TEST_CASE("an invite used on both sides of a split swarm is one member's when it heals") {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     CAPTURE(seed);
     World world(seed);
     world.fill(6);
     REQUIRE(world.run_until([&] { return world.is_meshed(); }, 20000));
-    const InviteToken token = make_invite(world.root.signer(), nullptr, InviteTerms(), "tiny", {});
-    Node& left = world.add();
-    Node& right = world.add();
-    for (Node* node : {&left, &right})
-      node->membership = accept_invite(token, node->keys.public_key, 0).value();
-    world.set_blocked({0, 1, 2, left.index}, true);
-    left.seeds = {world.nodes[0]->address};
-    right.seeds = {world.nodes[3]->address};
-    left.start();
-    right.start();
-    world.run_for(20000);
-    CHECK(left.state->view(world.now).neighbours == 3);
-    CHECK(right.state->view(world.now).neighbours == 3);
-    world.set_blocked({0, 1, 2, left.index}, false);
-    const auto is_settled = [&] { return is_cut_off(world, left) != is_cut_off(world, right); };
-    CHECK(world.run_until(is_settled, 60000));
+    const auto [out, stays] = dispute(world);
     world.run_for(30000);
-    CHECK(is_settled());
-    const PeerId out = is_cut_off(world, left) ? left.id : right.id;
+    CHECK(is_cut_off(world, *out));
+    CHECK_FALSE(is_cut_off(world, *stays));
     for (size_t i = 0; i < 6; ++i) {
       const Node& node = *world.nodes[i];
-      CHECK(node.state->admissions().outcasts() == std::set<PeerId>{out});
+      CHECK(node.state->admissions().outcasts() == std::set<PeerId>{out->id});
       CHECK(node.state->admissions().expelled().empty());
       CHECK(node.count(Notice::Kind::invite_disputed) == 2);
+    }
+  }
+}
+
+TEST_CASE("what one taught before it lost its place is in every log, and nothing that it says after") {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    CAPTURE(seed);
+    World world(seed);
+    world.fill(6);
+    REQUIRE(world.run_until([&] { return world.is_meshed(); }, 20000));
+    const auto [out, stays] = dispute(world);
+    Node& late = world.add();
+    late.seeds = {world.nodes[1]->address};
+    late.start();
+    const DeltaKey before{{out->id, out->epoch}, 1}, after{{out->id, out->epoch}, 2};
+    out->publish();
+    world.run_for(60000);
+    for (const auto& node : world.nodes) {
+      if (node.get() == out) continue;
+      CHECK(node->applied.contains(before));
+      CHECK_FALSE(node->applied.contains(after));
+      CHECK(node->applied.contains({{stays->id, stays->epoch}, 1}));
+      CHECK(node->state->admissions().is_displaced(out->id));
+      CHECK(node->count(Notice::Kind::diverged) == 0);
+    }
+    // The owner decides for the other one, and that is a member again with all it has said.
+    world.nodes[0]->input(revocation_of(world, stays->id));
+    CHECK(world.run_until([&] { return !is_cut_off(world, *out); }, 120000));
+    world.run_for(30000);
+    for (const auto& node : world.nodes) {
+      if (node.get() == stays) continue;
+      CHECK(node->state->admissions().is_in_good_standing(out->id));
+      CHECK(node->applied.contains(after));
     }
   }
 }
