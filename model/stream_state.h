@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "model/parameters.h"
@@ -30,6 +31,8 @@ class StreamState {
   R* slow(size_t layer) { return scan(layer) + 4 * E; }  // (D) slow mean of the normed MLP input
   R* contrast(size_t layer) { return slow(layer) + D; }  // (D) what the current chunk was chosen by
   uint64_t& chosen(size_t layer) { return chosen_[layer]; }  // regions awake in the current chunk
+  std::span<R> values() { return values_; }
+  std::span<uint64_t> chosen_of_all() { return chosen_; }  // (layers)
   uint64_t bytes() const { return values_.size() * sizeof(R) + chosen_.size() * sizeof(uint64_t); }
 
   R slow_weight = 0;  // removes the bias of the slow mean's zero start; equal in all layers

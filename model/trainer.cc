@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "model/checkpoint.h"
+#include "model/interval.h"
 #include "model/kernels.h"
 #include "model/large_pages.h"
 #include "model/optimizer.h"
@@ -328,6 +329,15 @@ Result<Done, std::string> Trainer::load(std::span<const Section> sections) {
   parts.allowed.clear();
   if (parts.state.counters.exchanges > 0) parts.restrict_choice();
   return loaded;
+}
+
+std::vector<std::byte> Trainer::interval() const {
+  return save_interval({parts_->interval_tokens, parts_->workers, parts_->rows});
+}
+
+bool Trainer::load_interval(std::span<const std::byte> bytes) {
+  return model::load_interval(bytes, parts_->shape, batch_rows_max,
+                              {parts_->interval_tokens, parts_->workers, parts_->rows});
 }
 
 uint64_t Trainer::memory_bytes(const Shape& shape, const TrainerOptions& options, uint32_t rows,

@@ -106,6 +106,11 @@ class Trainer {
   // that do not fit, and values that are not finite; on error nothing is changed.
   std::vector<Section> sections() const;
   Result<Done, std::string> load(std::span<const Section> sections);
+  // What these leave out and only a trainer that shall go on to the last bit needs: the rows'
+  // states and what the exchange under way has counted. After load(). False, and nothing is
+  // changed: of another shape or number of threads, or damaged.
+  std::vector<std::byte> interval() const;
+  bool load_interval(std::span<const std::byte> bytes);
 
   // Bytes the trainer holds for a batch of rows x length, before it is built.
   static uint64_t memory_bytes(const Shape& shape, const TrainerOptions& options, uint32_t rows,

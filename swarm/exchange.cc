@@ -76,11 +76,7 @@ std::optional<Publish> Exchange::publish(std::span<float> x,
                 .interval = judgement_.next_interval(self)});
   const bool is_worth_sending = !delta.payload.empty();
   const DeltaKey key{{self, header.epoch}, header.seq};
-  uint32_t divisor = Judgement::apart;
-  if (is_worth_sending) {
-    divisor = judgement_.add(key, delta.summary, delta.payload);
-    if (divisor != Judgement::apart) base_.apply(delta.payload, {}, divisor);
-  }
+  if (is_worth_sending) publish_again(key, delta.summary, delta.payload, now_s);
   // The unsent part lives in e alone from here on; keeping it in x too would count it twice.
   for_shared([&](size_t i) { x[i] = target(i); });
   if (!is_worth_sending) return std::nullopt;
@@ -90,10 +86,16 @@ std::optional<Publish> Exchange::publish(std::span<float> x,
   assert(opened.has_value());
   Publish publication{
       .header = opened->header, .summary = std::move(delta.summary), .frame = std::move(frame)};
+  return publication;
+}
+
+void Exchange::publish_again(const DeltaKey& key, const DeltaSummary& summary, ByteView payload,
+                             int64_t now_s) {
+  const uint32_t divisor = judgement_.add(key, summary, payload);
+  if (divisor != Judgement::apart) base_.apply(payload, {}, divisor);
   const VersionVector::Insert inserted = applied_.insert(key);
   assert(inserted == VersionVector::Insert::added);
-  weigh(self, publication.summary, Judgement::apart, divisor, now_s);
-  return publication;
+  weigh(key.stream.origin, summary, Judgement::apart, divisor, now_s);
 }
 
 bool Exchange::accept(const DeltaKey& key, const DeltaSummary& summary, ByteView payload,

@@ -62,6 +62,10 @@ class Exchange {
   std::optional<Publish> publish(std::span<float> x, std::span<const uint64_t> region_tokens,
                                  const SwarmView& view, const PublishOptions& options,
                                  const FrameHeader& header, const Signer& signer, int64_t now_s);
+  // What publish() does to b, of a delta that it gave before to the same b: for who runs again what
+  // has been. x and the error memory stay as they are.
+  void publish_again(const DeltaKey& key, const DeltaSummary& summary, ByteView payload,
+                     int64_t now_s);
   // False when b holds the delta already. Requires: the payload passed inspect_delta.
   bool accept(const DeltaKey& key, const DeltaSummary& summary, ByteView payload,
               std::span<float> x, int64_t now_s);

@@ -256,6 +256,41 @@ TEST_CASE("carried rows go on where they ended, fresh rows do not") {
   CHECK((start + joined) / 2 == doctest::Approx(both).epsilon(1e-5));
 }
 
+TEST_CASE("with its interval a trainer goes on in mid-stream to the last bit, without it not") {
+  Trainer trainer = small_trainer();
+  train(trainer, 2);
+  trainer.end_exchange(0.3f);
+  Batch batch = example::text_batch(rhyme, 4, 32, 64);
+  batch.fresh.assign(4, 0);
+  REQUIRE(trainer.step(batch, 1e-2f).has_value());
+  const auto interval = trainer.interval();
+  Trainer whole = small_trainer(), torn = small_trainer();
+  REQUIRE(whole.load(trainer.sections()).has_value());
+  REQUIRE(torn.load(trainer.sections()).has_value());
+  REQUIRE(whole.load_interval(interval));
+  for (Trainer* each : {&trainer, &whole, &torn}) {
+    REQUIRE(each->step(batch, 1e-2f).has_value());
+    each->end_exchange(0.3f);
+  }
+  CHECK(copy_of(whole) == copy_of(trainer));
+  CHECK(whole.interval() == trainer.interval());
+  CHECK(whole.take_region_tokens() == trainer.take_region_tokens());
+  CHECK(copy_of(torn) != copy_of(trainer));
+}
+
+TEST_CASE("an interval that is cut, foreign or impossible changes nothing") {
+  Trainer trainer = small_trainer();
+  train(trainer, 1);
+  const auto interval = trainer.interval();
+  for (size_t size = 0; size < interval.size(); size += 7)
+    CHECK_FALSE(trainer.load_interval(std::span(interval).first(size)));
+  auto spoilt = interval;
+  std::fill(spoilt.end() - 4, spoilt.end(), std::byte{255});  // the last row's place in its chunk
+  CHECK_FALSE(trainer.load_interval(spoilt));
+  CHECK_FALSE(small_trainer({.threads = 2}).load_interval(interval));
+  CHECK(trainer.interval() == interval);
+}
+
 TEST_CASE("a checkpoint gives the same steps again, and a foreign or damaged one changes nothing") {
   Trainer trainer = small_trainer();
   train(trainer, 3);
