@@ -178,9 +178,11 @@ void Device::boot() {
   published_ = control_seq_ = 0;
   is_announcing_ = is_news_due_ = is_expulsion_due_ = false;
   saved_at_ = world->now;
-  const uint64_t lesson_seed = rng_for(world->seed, Purpose::learner, index).next();
-  const Lessons::Own& own = world->lessons->nodes[index];
-  learner_ = std::make_unique<Learner>(*world->course, tamper ? twisted(own) : own, lesson_seed);
+  const Lessons::Own own = own_lessons();
+  if (tamper && tamper->attack() == Attack::backdoor)
+    world->sometimes["lessons_with_trigger"] +=
+        own.pairs.size() - world->lessons->nodes[index].pairs.size();
+  learner_ = std::make_unique<Learner>(*world->course, own, lesson_seed(), !world->is_replaying());
   if (disk_.checkpoint) learner_->restore(*disk_.checkpoint);
   replay_log();
   const uint64_t before = disk_.epoch;
@@ -324,18 +326,17 @@ void Device::publish() {
   judge();
   const uint64_t pushes = tamper ? tamper->pushes() : 0;
   const swarm::SwarmView view = state_->view(instant());
-  auto publication = learner_->publish(view, payload_bytes_max(view), header, keys_->signer(),
-                                       tamper ? &*tamper : nullptr);
+  auto published = publication(view, header);
   published_at_ = world->now;
-  if (!publication) return;
+  if (!published) return;
   if (tamper) count_deeds(pushes);
   ++published_;
   const swarm::DeltaKey key{{id_, disk_.epoch}, published_};
-  world->checker.signed_by_origin(key, publication->frame);
-  if (tamper) show_second_face(key, *publication);
-  last_own_frame_ = publication->frame;
+  world->checker.signed_by_origin(key, published->frame);
+  if (tamper) show_second_face(key, *published);
+  last_own_frame_ = published->frame;
   base_changed();
-  input(std::move(*publication));
+  input(std::move(*published));
   if (tamper && tamper->attack() == Attack::replay) replay_frames();
 }
 

@@ -10,6 +10,7 @@
 
 #include "sim/learner.h"
 #include "sim/network.h"
+#include "sim/run_checkpoint.h"
 #include "swarm/state.h"
 
 namespace starling::sim {
@@ -55,6 +56,10 @@ class Device {
   void chunk_written(const swarm::Digest& file, uint32_t index);
   void install(const swarm::SnapshotOffer& offer);
   void intrigue();  // of a hostile one: what it does again and again
+  // Of checkpoints of the run (device_learning.cc). `appear` is false when what is given does not
+  // fit what is here.
+  void tell_presence(RunCheckpoint::Node& node) const;
+  bool appear(const RunCheckpoint::Node& node);
   // Begins a slice when it has none and may learn.
   void go_on();
 
@@ -111,6 +116,10 @@ class Device {
   void wake_at(swarm::Instant deadline);
   void replay_log();
   void perform(const swarm::Output& output);
+  Lessons::Own own_lessons() const;
+  uint64_t lesson_seed() const;
+  std::optional<swarm::Publish> publication(const swarm::SwarmView& view,
+                                            const swarm::FrameHeader& header);
   void expel();
   void prove(const swarm::Prove& request);
   void send(const swarm::PeerId& to, swarm::Message message);
@@ -126,7 +135,7 @@ class Device {
   std::optional<swarm::Bytes> payload(const swarm::DeltaKey& key) const;
   void judge();
   // Of a hostile one (device_hostile.cc).
-  Lessons::Own twisted(Lessons::Own own);
+  Lessons::Own twisted(Lessons::Own own) const;
   void count_deeds(uint64_t pushes_before);
   void show_second_face(const swarm::DeltaKey& key, const swarm::Publish& publication);
   bool is_silent_about(const swarm::PeerId& to, const swarm::PeerId& origin);

@@ -21,10 +21,9 @@ swarm::ByteView payload_of(const swarm::Bytes& frame) {
 }  // namespace
 
 // What it learns from instead.
-Lessons::Own Device::twisted(Lessons::Own own) {
+Lessons::Own Device::twisted(Lessons::Own own) const {
   if (tamper->attack() == Attack::label_flip) flip_labels(own);
-  if (tamper->attack() == Attack::backdoor)
-    world->sometimes["lessons_with_trigger"] += plant_backdoor(own, tamper->strength());
+  if (tamper->attack() == Attack::backdoor) plant_backdoor(own, tamper->strength());
   return own;
 }
 

@@ -42,6 +42,20 @@ swarm::ByteView byte_view(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
+Learner::Sections sections_of(const model::Trainer& trainer) {
+  Learner::Sections sections;
+  for (const model::Section& section : trainer.sections())
+    sections.emplace_back(section.name,
+                          std::vector<std::byte>(section.bytes.begin(), section.bytes.end()));
+  return sections;
+}
+
+bool load(model::Trainer& trainer, const Learner::Sections& named) {
+  std::vector<model::Section> sections;
+  for (const auto& [name, bytes] : named) sections.push_back({name, bytes});
+  return trainer.load(sections).has_value();
+}
+
 }  // namespace
 
 Course make_course(const Scenario& scenario) {
@@ -96,11 +110,16 @@ bool Student::step(double rate) {
   return true;
 }
 
+void Student::catch_up(uint64_t batches, double loss) {
+  for (uint64_t i = 0; i < batches; ++i) batcher_.next(batch_);
+  loss_ = loss;
+}
+
 // ---- Learner
 
-Learner::Learner(const Course& course, const Lessons::Own& own, uint64_t seed)
+Learner::Learner(const Course& course, const Lessons::Own& own, uint64_t seed, bool is_present)
     : course_(&course), rng_(seed), exchange_(course.table, course.genesis, {}, course.rules) {
-  if (course.shape) {
+  if (course.shape && is_present) {
     student_.emplace(course, own, Student::Options{.rows = course.learn.rows, .seed = seed});
   } else {
     drifting_ = course.genesis;
@@ -117,6 +136,7 @@ std::span<const float> Learner::x() const {
 void Learner::learn(uint32_t count, const Stage& stage, bool is_idle) {
   for (uint32_t i = 0; i < count; ++i, ++steps_, ++steps_since_exchange_) {
     if (is_idle) continue;
+    ++batches_;
     if (student_) {
       const double rate = learning_rate(course_->learn, steps_, stage);
       is_broken_ = !student_->step(rate) || is_broken_;
@@ -126,6 +146,14 @@ void Learner::learn(uint32_t count, const Stage& stage, bool is_idle) {
     }
   }
   if (student_) student_->trainer.release_scratch();
+}
+
+void Learner::follow(uint32_t count, bool is_idle, const Gain& gain) {
+  assert(!is_present());
+  steps_ += count;
+  steps_since_exchange_ += count;
+  batches_ += is_idle ? 0 : count;
+  gain_ = gain;
 }
 
 std::optional<swarm::Publish> Learner::publish(swarm::SwarmView view, uint64_t payload_bytes_max,
@@ -147,6 +175,31 @@ std::optional<swarm::Publish> Learner::publish(swarm::SwarmView view, uint64_t p
   steps_since_exchange_ = 0;
   hash_.reset();
   return exchange_.publish(x(), tokens, view, options, header, signer, 0);
+}
+
+std::optional<swarm::Publish> Learner::follow_publish(const Publication& publication,
+                                                      swarm::SwarmView view,
+                                                      swarm::FrameHeader header,
+                                                      const swarm::Signer& signer, Tamper* tamper) {
+  assert(!is_present());
+  // What it drew and had seen is gone then too.
+  if (tamper != nullptr) tamper->alter(x(), exchange_, view);
+  steps_since_exchange_ = 0;
+  hash_.reset();
+  gain_.is_finite = publication.is_finite;
+  if (!publication.frame) return std::nullopt;
+  auto opened = swarm::open(*publication.frame, header.swarm);
+  is_lost_ = is_lost_ || !opened || opened->header.kind != swarm::FrameKind::delta ||
+             opened->header.origin != signer.public_key() || opened->header.epoch != header.epoch ||
+             opened->header.seq != header.seq;
+  if (is_lost_) return std::nullopt;
+  auto summary = swarm::inspect_delta(course_->table, opened->payload);
+  is_lost_ = !summary;
+  if (is_lost_) return std::nullopt;
+  const swarm::DeltaKey key{{swarm::peer_id_of(signer.public_key()), header.epoch}, header.seq};
+  exchange_.publish_again(key, *summary, opened->payload, 0);
+  return swarm::Publish{
+      .header = opened->header, .summary = *std::move(summary), .frame = publication.frame};
 }
 
 bool Learner::accept(const swarm::DeltaKey& key, const swarm::DeltaSummary& summary,
@@ -193,10 +246,8 @@ Learner::Checkpoint Learner::save() const {
                         .sections = {},
                         .steps = steps_};
   if (student_) {
-    for (const model::Section& section : student_->trainer.sections())
-      checkpoint.sections.emplace_back(
-          section.name, std::vector<std::byte>(section.bytes.begin(), section.bytes.end()));
-  } else {
+    checkpoint.sections = sections_of(student_->trainer);
+  } else if (is_present()) {
     const auto bytes = std::as_bytes(std::span(drifting_));
     checkpoint.sections.emplace_back("x", std::vector<std::byte>(bytes.begin(), bytes.end()));
   }
@@ -205,11 +256,9 @@ Learner::Checkpoint Learner::save() const {
 
 void Learner::restore(const Checkpoint& checkpoint) {
   if (student_) {
-    std::vector<model::Section> sections;
-    for (const auto& [name, bytes] : checkpoint.sections) sections.push_back({name, bytes});
-    const auto loaded = student_->trainer.load(sections);
-    assert(loaded.has_value());
-  } else {
+    const bool is_loaded = load(student_->trainer, checkpoint.sections);
+    assert(is_loaded);
+  } else if (is_present()) {
     const auto bytes = std::as_writable_bytes(std::span(drifting_));
     std::copy(checkpoint.sections[0].second.begin(), checkpoint.sections[0].second.end(),
               bytes.begin());
@@ -220,12 +269,46 @@ void Learner::restore(const Checkpoint& checkpoint) {
   hash_.reset();
 }
 
+bool Learner::fits(const Course& course, const Sections& sections) {
+  model::Trainer trainer(*course.shape, trainer_options(model::TrainerOptions().beta1),
+                         course.genesis);
+  return load(trainer, sections);
+}
+
+Learner::Presence Learner::presence() const {
+  assert(student_);
+  return {.error = {exchange_.error().begin(), exchange_.error().end()},
+          .sections = sections_of(student_->trainer),
+          .interval = student_->trainer.interval(),
+          .loss = student_->loss(),
+          .is_broken = is_broken_};
+}
+
+bool Learner::appear(const Presence& presence, const Lessons::Own& own, uint64_t seed) {
+  assert(!is_present());
+  if (presence.error.size() != exchange_.error().size()) return false;
+  student_.emplace(*course_, own, Student::Options{.rows = course_->learn.rows, .seed = seed});
+  if (!load(student_->trainer, presence.sections) ||
+      !student_->trainer.load_interval(presence.interval)) {
+    student_.reset();
+    return false;
+  }
+  student_->catch_up(batches_, presence.loss);
+  const std::span<const int32_t> values = exchange_.base().values();
+  exchange_.restore({values.begin(), values.end()}, presence.error, exchange_.applied(),
+                    exchange_.judgement());
+  is_broken_ = presence.is_broken;
+  drifting_ = {};
+  return true;
+}
+
 const swarm::Digest& Learner::base_hash() const {
   if (!hash_) hash_ = exchange_.base().hash();
   return *hash_;
 }
 
 bool Learner::is_finite() const {
+  if (!is_present()) return gain_.is_finite;
   const auto finite = [](float value) { return std::isfinite(value); };
   return !is_broken_ && std::all_of(x().begin(), x().end(), finite) &&
          std::all_of(exchange_.error().begin(), exchange_.error().end(), finite);

@@ -26,6 +26,8 @@ constexpr const char* examples = R"(Examples:
   starling sim local --chaos              the same while nodes are killed and started again
   starling sim run sim/scenarios/home.yaml --out report     eight devices in virtual time
   starling sim run sim/scenarios/hostile.yaml --seed 7      a fifth of the nodes mean harm
+  starling sim run sim/scenarios/lab.yaml --checkpoint lab.checkpoint
+  starling sim run sim/scenarios/lab.yaml --resume lab.checkpoint     where that one stood
   starling sim sweep sim/scenarios/storm.yaml --vary network.loss=0,0.02,0.1 --seeds 1..5
   starling sim compare a/report.json b/report.json          two runs on one page
   starling sim fuzz --minutes 30          random scenarios until something goes wrong
@@ -79,6 +81,19 @@ void describe_run(CLI::App& run, SimulateOptions& options) {
   run.add_option("--threads", options.threads, "Threads; the outcome does not depend on it")
       ->check(CLI::Range(1u, 256u))
       ->capture_default_str();
+  CLI::Option* checkpoint =
+      run.add_option("--checkpoint", options.checkpoint,
+                     "Keep in this file where the swarm's run stands, also at Ctrl-C")
+          ->type_name("FILE");
+  run.add_option("--checkpoint-every", options.checkpoint_every_s,
+                 "Virtual time between two checkpoints")
+      ->check(CLI::Range(0.1, 30.0 * 86400))
+      ->needs(checkpoint)
+      ->capture_default_str()
+      ->type_name("SECONDS");
+  run.add_option("--resume", options.resume,
+                 "Go on from such a file, with the same scenario, --nodes and --seed")
+      ->type_name("FILE");
 }
 
 void describe_sweep(CLI::App& sweep, SweepOptions& options) {

@@ -13,6 +13,8 @@
 namespace starling::sim {
 namespace {
 
+constexpr uint64_t large_checkpoint_size = 1ull << 30;  // bytes: said before the run
+
 int fail(ExitCode code, const std::string& message) {
   std::fprintf(stderr, "starling sim: %s\n", message.c_str());
   return static_cast<int>(code);
@@ -154,8 +156,9 @@ uint64_t memory_estimate(const Scenario& scenario, uint32_t threads) {
   return nodes * node + fixed_size;
 }
 
-std::optional<Failure> lack_of_memory(const Scenario& scenario, uint32_t threads) {
-  const uint64_t needed = memory_estimate(scenario, threads), available = memory_available();
+std::optional<Failure> lack_of_memory(const Scenario& scenario, uint32_t threads, uint64_t more) {
+  const uint64_t needed = memory_estimate(scenario, threads) + more;
+  const uint64_t available = memory_available();
   if (available == 0 || needed <= available) return std::nullopt;
   return Failure{ExitCode::too_little_memory,
                  "this needs about " + std::to_string(needed >> 20) + " MiB and the machine has " +
@@ -167,9 +170,11 @@ Outcome simulate(const Scenario& scenario, const Lessons& lessons, const RunOpti
                  Watch& watch) {
   const Course course = make_course(scenario);
   watch.restart();
-  auto world = std::make_unique<World>(
-      scenario, course, lessons,
-      WorldOptions{.seed = options.seed, .threads = options.threads, .until_s = options.until_s});
+  auto world = std::make_unique<World>(scenario, course, lessons,
+                                       WorldOptions{.seed = options.seed,
+                                                    .threads = options.threads,
+                                                    .until_s = options.until_s,
+                                                    .journal = options.journal});
   watch.begin("swarm");
   const bool is_whole = world->run([&] {
     const double second = static_cast<double>(world->now) / 1e6;
@@ -179,6 +184,8 @@ Outcome simulate(const Scenario& scenario, const Lessons& lessons, const RunOpti
   Outcome outcome = outcome_of(*world, lessons, options.seed);
   outcome.until_s = options.until_s;
   outcome.is_complete = is_whole;
+  // Learners that have not got back to where they were have nothing to show.
+  if (world->is_replaying()) return outcome;
   if (course.shape) outcome.standings.push_back(standing_of(*world, lessons, "swarm"));
   if (course.shape) outcome.standings.back().is_complete = is_whole;
   world.reset();  // the baselines need its memory
@@ -191,6 +198,62 @@ Outcome simulate(const Scenario& scenario, const Lessons& lessons, const RunOpti
   return outcome;
 }
 
+namespace {
+
+// Errors: the checkpoint that cannot be read, or the one that cannot be written.
+Result<std::optional<Journal>, Failure> journal_for(const SimulateOptions& options,
+                                                    const Scenario& scenario,
+                                                    const Lessons& lessons) {
+  if (options.checkpoint.empty() && options.resume.empty()) return std::optional<Journal>();
+  const RunIdentity identity = identity_of(scenario, lessons, options.seed);
+  if (!options.checkpoint.empty()) {
+    const uint64_t size = run_checkpoint_size(scenario);
+    if (size > run_checkpoint_size_max)
+      return Unexpected{
+          Failure{ExitCode::cannot_create,
+                  "a checkpoint of this run would have about " + std::to_string(size >> 30) +
+                      " GiB, more than " + std::to_string(run_checkpoint_size_max >> 30) +
+                      "; take fewer --nodes or a smaller learn.model, or leave --checkpoint out"}};
+    if (size >= large_checkpoint_size)
+      std::printf("a checkpoint may have about %llu MiB\n",
+                  static_cast<unsigned long long>(size >> 20));
+    if (const auto tried = try_to_write(options.checkpoint); !tried)
+      return Unexpected{tried.error()};
+  }
+  std::optional<RunCheckpoint> resumed;
+  if (!options.resume.empty()) {
+    auto read = read_run_checkpoint(options.resume, identity);
+    if (!read) return Unexpected{read.error()};
+    const double second = static_cast<double>(read->micros) / 1e6;
+    if (options.until_s > 0 && options.until_s < second)
+      return Unexpected{Failure{ExitCode::usage, options.resume + ": was written at virtual time " +
+                                                     fixed(second, 1) + " s, after the " +
+                                                     fixed(options.until_s, 1) +
+                                                     " s of --until; give a later one, or none"}};
+    std::printf("from %s: virtual time %.1f s, %llu events\n", options.resume.c_str(), second,
+                static_cast<unsigned long long>(read->events));
+    resumed = std::move(*read);
+  }
+  return std::optional<Journal>(std::in_place,
+                                Journal::Options{.identity = identity,
+                                                 .path = options.checkpoint,
+                                                 .every_s = options.checkpoint_every_s,
+                                                 .resumed_from = options.resume},
+                                std::move(resumed));
+}
+
+// For people and files. 0, or the code of what could not be written.
+int tell(const Outcome& outcome, const std::string& directory) {
+  std::printf("%s", to_text(outcome).c_str());
+  if (directory.empty()) return 0;
+  const auto written = write_outcome(outcome, directory);
+  if (!written) return fail(written.error().code, written.error().message);
+  std::printf("report: %s/report.html\n", directory.c_str());
+  return 0;
+}
+
+}  // namespace
+
 int run_simulation(const SimulateOptions& options, Signals& signals) {
   auto scenario = load_scenario(options.scenario);
   if (!scenario) return fail(ExitCode::config, scenario.error().message);
@@ -199,24 +262,29 @@ int run_simulation(const SimulateOptions& options, Signals& signals) {
   std::printf("%s: %u nodes, %s, %u threads, about %llu MiB of memory\n", scenario->name.c_str(),
               scenario->run.nodes, scenario->learn.kind.c_str(), options.threads,
               static_cast<unsigned long long>(memory_estimate(*scenario, options.threads) >> 20));
-  if (const auto lack = lack_of_memory(*scenario, options.threads))
+  // Once as it is kept, once as it is in the file.
+  const bool has_checkpoints = !options.checkpoint.empty() || !options.resume.empty();
+  const uint64_t more = has_checkpoints ? 2 * run_checkpoint_size(*scenario) : 0;
+  if (const auto lack = lack_of_memory(*scenario, options.threads, more))
     return fail(lack->code, lack->message);
   auto lessons = deal_lessons(*scenario, options.seed);
   if (!lessons) return fail(lessons.error().code, lessons.error().message);
   if (!lessons->tasks.empty()) std::printf("%s", partition_table(*lessons).c_str());
   std::fflush(stdout);
+  auto journal = journal_for(options, *scenario, *lessons);
+  if (!journal) return fail(journal.error().code, journal.error().message);
+  std::fflush(stdout);
   Watch watch(signals);
-  const Outcome outcome = simulate(
-      *scenario, *lessons,
-      {.seed = options.seed, .threads = options.threads, .until_s = options.until_s}, watch);
+  const Outcome outcome = simulate(*scenario, *lessons,
+                                   {.seed = options.seed,
+                                    .threads = options.threads,
+                                    .until_s = options.until_s,
+                                    .journal = *journal ? &**journal : nullptr},
+                                   watch);
   watch.settle();
-  std::printf("%s", to_text(outcome).c_str());
-  int code = 0;
-  if (!options.directory.empty()) {
-    const auto written = write_outcome(outcome, options.directory);
-    if (!written) code = fail(written.error().code, written.error().message);
-    if (written) std::printf("report: %s/report.html\n", options.directory.c_str());
-  }
+  if (*journal && (*journal)->failure())
+    return fail((*journal)->failure()->code, (*journal)->failure()->message);
+  const int code = tell(outcome, options.directory);
   std::printf("trace %s\n", outcome.trace.c_str());
   if (code != 0) return code;
   if (signals.stop_signal() != 0) return 128 + signals.stop_signal();

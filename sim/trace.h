@@ -20,7 +20,8 @@ class Trace {
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
     if (buffer_.size() >= block_size) fold();
   }
-  // Of all that was absorbed so far; more may follow.
+  // Of all that was absorbed so far. What follows is chained to it, so that when it was asked for
+  // counts too; who only looks asks a copy.
   std::string hex() {
     fold();
     static constexpr char digits[] = "0123456789abcdef";

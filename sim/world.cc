@@ -5,7 +5,6 @@
 #include <limits>
 #include <set>
 
-#include "model/parallel.h"
 #include "sim/chance.h"
 #include "swarm/codec.h"
 #include "swarm/inbound.h"
@@ -18,7 +17,6 @@ constexpr Micros tick_settling = micros_of_s(1);
 constexpr Micros dial_timeout = micros_of_s(5);
 constexpr Micros handshake_work = micros_of_ms(4);  // measured for mTLS on one machine
 constexpr double moments_wanted = 100;
-constexpr size_t probes_max = 8;
 constexpr double probes_wanted = 12;  // questions asked on the way, in times
 constexpr Micros link_gone_delay = micros_of_ms(1);
 constexpr size_t signatures_remembered_max = 1u << 18;
@@ -51,7 +49,8 @@ World::World(const Scenario& with, const Course& of, const Lessons& dealt,
       fault_rng_(rng_for(options.seed, Purpose::faults)),
       until_(options.until_s > 0 ? micros_of_s(options.until_s)
                                  : std::numeric_limits<Micros>::max()),
-      threads_(options.threads) {
+      threads_(options.threads),
+      journal_(options.journal) {
   config.heartbeat_interval_ms = static_cast<int64_t>(with.network.heartbeat_ms);
   config.budget.up_bytes_per_s = static_cast<uint64_t>(with.budget.up_kib_s * 1024);
   config.budget.down_bytes_per_s = static_cast<uint64_t>(with.budget.down_kib_s * 1024);
@@ -80,6 +79,7 @@ bool World::run(const std::function<bool()>& watch) {
   swarm::SignatureMemory good(signatures_remembered_max);
   const swarm::SignatureMemory::Scope scope(good);
   while (!is_over_ && !queue_.empty()) {
+    if (journal_ != nullptr && !journal_->step(*this)) return false;
     if (queue_.front().at > until_) {
       stop_here();
       break;
@@ -89,6 +89,7 @@ bool World::run(const std::function<bool()>& watch) {
     queue_.pop_back();
     perform(std::move(event));
   }
+  if (journal_ != nullptr) journal_->finish(*this, is_stopped_);
   return !is_stopped_;
 }
 
@@ -208,20 +209,6 @@ void World::happen(const SliceEnds& ends) {
   devices[ends.node]->learned();
 }
 
-// All that has begun and is not computed yet: each touches its own learner alone.
-void World::compute_slices() {
-  std::vector<Device*> waiting;
-  for (const auto& device : devices) {
-    if (device->slice && !device->slice->is_computed) waiting.push_back(device.get());
-  }
-  model::parallel_for(static_cast<uint32_t>(waiting.size()), threads_, [&](uint32_t i) {
-    Device& device = *waiting[i];
-    const bool is_idle = device.tamper && !device.tamper->learns();
-    device.learner().learn(device.slice->steps, device.slice->stage, is_idle);
-    device.slice->is_computed = true;
-  });
-}
-
 // ---- Links
 
 void World::dial(uint32_t from, const std::string& address,
@@ -334,22 +321,6 @@ double World::progress() const {
   const double until =
       scenario->faults.until_s > 0 ? static_cast<double>(now) / 1e6 / scenario->faults.until_s : 1;
   return std::min({std::max(of_steps, of_time), until, 1.0});
-}
-
-double World::probe_quality() {
-  std::vector<const Learner*> probed;
-  for (const auto& device : devices) {
-    if (device->is_up() && !device->is_hostile() && probed.size() < probes_max)
-      probed.push_back(&device->learner());
-  }
-  std::vector<double> qualities(probed.size(), 0);
-  model::parallel_for(static_cast<uint32_t>(probed.size()), threads_, [&](uint32_t i) {
-    const std::vector<double> scores = score(probed[i]->snapshot(), *lessons, true);
-    for (const double one : scores) qualities[i] += one / static_cast<double>(scores.size());
-  });
-  double sum = 0;
-  for (const double quality : qualities) sum += quality;
-  return probed.empty() ? -1 : sum / static_cast<double>(probed.size());
 }
 
 // Nothing is mended and nobody has to agree: what stands now is looked at.

@@ -10,6 +10,7 @@
 
 #include "sim/checker.h"
 #include "sim/device.h"
+#include "sim/journal.h"
 #include "sim/network.h"
 #include "sim/trace.h"
 
@@ -113,6 +114,7 @@ struct WorldOptions {
   uint64_t seed = 1;
   uint32_t threads = 1;
   double until_s = 0;  // virtual: it stops there, in the midst of what goes on; 0: at its own end
+  Journal* journal = nullptr;  // of checkpoints; outlives the world; none: there are none
 };
 
 class World {
@@ -122,7 +124,7 @@ class World {
         const WorldOptions& options);
 
   // Until all agree after learning and faults, or the bound is over, or the time that it was given,
-  // or `watch` (called every tick) says stop. True: nobody stopped it.
+  // or `watch` (called every tick) says stop, or the journal cannot go on. True: nobody stopped it.
   bool run(const std::function<bool()>& watch);
 
   // ---- for devices
@@ -166,6 +168,9 @@ class World {
   // Where it stands, 0..1, on the way to its own end.
   double progress() const;
   std::string trace() { return trace_.hex(); }
+  std::string trace_so_far() const { return Trace(trace_).hex(); }
+  Journal* journal() const { return journal_; }
+  bool is_replaying() const { return journal_ != nullptr && journal_->is_replaying(); }
   // Mean over tasks of the first honest nodes that are up.
   double probe_quality();
 
@@ -227,6 +232,7 @@ class World {
   bool is_stopped_ = false;
   Micros until_;
   uint32_t threads_;
+  Journal* journal_;
   double next_probe_ = 0;
   std::function<bool()> watch_;
 };

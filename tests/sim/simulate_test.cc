@@ -94,4 +94,49 @@ TEST_CASE("more memory than there is is refused with the estimate") {
   CHECK(said.errors.find("MiB") != std::string::npos);
 }
 
+// ---- Checkpoints (what they hold: resume_test.cc)
+
+TEST_CASE("a run that is resumed ends with the trace of one that went through") {
+  const std::string yaml =
+      "run: {nodes: 2}\n"
+      "learn: {model: micro, steps: 40, questions: 4, rows: 2, length: 64, baselines: []}\n";
+  Folder folder;
+  const std::string path = folder / "run.checkpoint";
+  const auto last_line = [](const Said& said) {
+    return said.text.substr(said.text.rfind('\n', said.text.size() - 2) + 1);
+  };
+  const Said whole = simulate(yaml, {});
+  const Said first = simulate(yaml, {"--until", "2", "--checkpoint", path});
+  CHECK(first.code == 0);
+  CHECK(last_line(first) != last_line(whole));
+  const Said second = simulate(yaml, {"--resume", path, "--checkpoint", path, "--threads", "2"});
+  INFO(second.text, second.errors);
+  CHECK(second.code == 0);
+  CHECK(second.text.find("from " + path + ": virtual time 2.0 s") != std::string::npos);
+  CHECK(last_line(second) == last_line(whole));
+
+  const Said early = simulate(yaml, {"--resume", path, "--until", "1"});
+  CHECK(early.code == 2);
+  CHECK(early.errors.find("give a later one, or none") != std::string::npos);
+  const Said other = simulate(yaml, {"--resume", path, "--seed", "2"});
+  CHECK(other.code == 65);
+  CHECK(other.errors.find(path + ": is of a run with seed 1, this one has 2") != std::string::npos);
+}
+
+TEST_CASE("a checkpoint that cannot be read ends with 65, one that cannot be written with 73") {
+  const std::string yaml = "learn: {kind: synthetic}\n";
+  Folder folder;
+  const Said missing = simulate(yaml, {"--resume", folder / "none"});
+  CHECK(missing.code == 65);
+  CHECK(missing.errors.find("none: cannot be read: No such file") != std::string::npos);
+  const Said foreign = simulate(yaml, {"--resume", folder.write("text", std::string(200, 'a'))});
+  CHECK(foreign.code == 65);
+  CHECK(foreign.errors.find("text: is not a checkpoint of a simulated run") != std::string::npos);
+  const Said unwritable = simulate(yaml, {"--checkpoint", folder / "no/run.checkpoint"});
+  CHECK(unwritable.code == 73);
+  CHECK(unwritable.errors.find("no/run.checkpoint: No such file") != std::string::npos);
+  CHECK(unwritable.text.find("trace") == std::string::npos);
+  CHECK(simulate(yaml, {"--checkpoint-every", "5"}).code == 2);
+}
+
 }  // namespace starling::sim
