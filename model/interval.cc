@@ -48,27 +48,31 @@ std::vector<std::byte> save_interval(const Interval& interval) {
     bytes.insert(bytes.end(), raw.begin(), raw.end());
   };
   walk_counts(interval.tokens, interval.workers, put);
+  const uint64_t rows = interval.rows.size();
+  put(std::span(&rows, 1));
   for (StreamState<float>& row : interval.rows) walk_row(row, put);
   return bytes;
 }
 
 bool load_interval(std::span<const std::byte> bytes, const Shape& shape, size_t rows_max,
                    const Interval& interval) {
+  uint64_t count = 0;
   size_t counts_size = 0, row_size = 0;
   walk_counts(interval.tokens, interval.workers,
               [&](auto values) { counts_size += values.size_bytes(); });
   StreamState<float> row(shape);
   walk_row(row, [&](auto values) { row_size += values.size_bytes(); });
-  if (bytes.size() < counts_size || (bytes.size() - counts_size) % row_size != 0) return false;
-  const size_t count = (bytes.size() - counts_size) / row_size;
-  if (count > rows_max) return false;
+  if (bytes.size() < counts_size + sizeof count) return false;
+  std::memcpy(&count, bytes.data() + counts_size, sizeof count);
+  if (count > rows_max || bytes.size() != counts_size + sizeof count + count * row_size)
+    return false;
   auto rest = bytes;
   const auto take = [&](auto values) {
     if (!values.empty()) std::memcpy(values.data(), rest.data(), values.size_bytes());
     rest = rest.subspan(values.size_bytes());
   };
   std::vector<StreamState<float>> rows;
-  rest = bytes.subspan(counts_size);
+  rest = bytes.subspan(counts_size + sizeof count);
   for (size_t i = 0; i < count; ++i) {
     walk_row(row, take);
     if (!is_possible(row, shape)) return false;
