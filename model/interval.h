@@ -4,7 +4,8 @@
 //   tokens    u64 * regions of the table
 //   workers   for each, for each layer: u64 choices, u64 wanted * regions of a layer,
 //             f64 slow_sum * width, f64 slow_squares * width
-//   rows      u64 how many; for each: f32 * values, u64 chosen * layers, f32 slow weight, u32 chunk position
+//   rows      u64 how many; for each: f32 * values, u64 chosen * layers, f32 slow weight, u32 chunk
+//   position
 #include <cstddef>
 #include <span>
 #include <vector>

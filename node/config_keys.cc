@@ -192,7 +192,8 @@ const std::array keys = {
               &field<&Config::swarm, &Config::Swarm::steps_per_exchange>, "steps",
               "of learning between two published deltas", 1, 1e6},
     ConfigKey{"swarm", "outer", &field<&Config::swarm, &Config::Swarm::outer>, "factor",
-              "a delta is scaled by outer / members, at most 1; lower it where deltas come late",
+              "a delta is scaled by outer / members, at most 1, and by less by itself where deltas "
+              "come late",
               0.01, 16},
     ConfigKey{"swarm", "budget_fraction", &field<&Config::swarm, &Config::Swarm::budget_fraction>,
               "share", "of the parameters in a delta at most; beyond four members 1 / members",

@@ -37,6 +37,7 @@ struct Status {
     std::string base_hash;                              // hex
     uint64_t deltas = 0;                                // applied to the base
     std::map<std::string, uint64_t> refused_by_reason;  // frames, deltas and handshakes
+    double lateness = 0;                                // of the others' deltas, in exchanges
     double bits_per_parameter =
         0;  // mean over own published frames, headers and signatures included
     swarm::BudgetView budget;

@@ -386,6 +386,7 @@ void Learner::tell_base() {
     report_.base_hash = hash;
     report_.deltas = exchange.applied().delta_count();
     report_.held = exchange.judgement().apart_count();
+    report_.lateness = exchange.lateness();
   }
   (void)wiring_.to_swarm(swarm::BaseReached{exchange.applied(), hash});
   (void)wiring_.to_swarm(swarm::Progress{wiring_.mind->step_count(),

@@ -39,6 +39,7 @@ struct LearnerReport {
   uint64_t held = 0;    // of them
   uint64_t published = 0;
   double bits_per_parameter = 0;
+  double lateness = 0;  // of the others' deltas, in exchanges
   bool is_finished = false, is_paused = false;
   uint64_t sources = 0;
 };
@@ -173,7 +174,7 @@ class Learner {
   uint64_t deltas_at_snapshot_ = 0;
   uint64_t served_change_ = 0;  // change of the weights in served_
   uint32_t failed_steps_ = 0;
-  std::optional<uint64_t> personal_since_;  // the step at which publishing ended
+  std::optional<uint64_t> personal_since_;               // the step at which publishing ended
   std::shared_ptr<const swarm::Admissions> admissions_;  // none: nothing is known yet
   bool paused_ = false;
   bool finished_ = false;

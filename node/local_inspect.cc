@@ -76,6 +76,7 @@ void fill(const Status& status, v1::GetStatusResponse& out) {
     (*swarm.mutable_refused_by_reason())[reason] = count;
   }
   swarm.set_bits_per_parameter(status.swarm_state.bits_per_parameter);
+  swarm.set_lateness(status.swarm_state.lateness);
   fill(status.swarm_state.budget, status.swarm_state.quiet_hours, *swarm.mutable_budget());
   auto& resources = *out.mutable_resources();
   resources.set_memory_bytes(status.resources.memory_bytes);

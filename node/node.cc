@@ -73,6 +73,7 @@ Status Node::status() {
   shown.held = learner.held;
   shown.published = learner.published;
   shown.bits_per_parameter = learner.bits_per_parameter;
+  shown.lateness = learner.lateness;
   for (const auto& [reason, count] : traffic.refused) {
     shown.refused_by_reason["handshake_" + reason] = count;
     shown.refused += count;

@@ -10,6 +10,9 @@ namespace starling::swarm {
 namespace {
 
 constexpr size_t recent_deltas = horizon_intervals;
+constexpr double delay_rate = 1.0 / 8;  // of the running means
+constexpr double advance_least = 1.0 / 16;
+constexpr double lateness_borne = 0.75;  // exchanges (README.md, "Lateness")
 
 bool is_set(const std::vector<uint8_t>& flags, model::RegionId id) {
   return !flags.empty() && flags[id] != 0;
@@ -38,6 +41,10 @@ void for_each_of(const VersionVector& held, const PeerId& origin, F f) {
 
 }  // namespace
 
+double lateness_factor(double lateness) {
+  return lateness_borne / std::max(lateness, lateness_borne);
+}
+
 Exchange::Exchange(const model::RegionTable& table, std::span<const float> genesis,
                    std::vector<uint8_t> is_private, const JudgementRules& rules)
     : table_(&table),
@@ -65,15 +72,16 @@ std::optional<Publish> Exchange::publish(std::span<float> x,
   // The error memory becomes d in place, and compress() leaves the new error memory behind.
   for_shared([&](size_t i) { error_[i] += x[i] - target(i); });
   const double origins = std::max(1u, view.active_origins);
+  const double outer =
+      options.outer * (options.adapts_to_lateness ? lateness_factor(lateness()) : 1);
   const PeerId self = peer_id_of(signer.public_key());
-  Compressed delta =
-      compress(*table_, error_, region_tokens, is_private_,
-               {.fraction = std::min(options.budget_fraction, 1.0 / origins),
-                .payload_bytes_max = options.payload_bytes_max,
-                .sender_scale = static_cast<float>(std::min(1.0, options.outer / origins)),
-                .reference_norm = view.reference_norm,
-                .steps = options.steps,
-                .interval = judgement_.next_interval(self)});
+  Compressed delta = compress(*table_, error_, region_tokens, is_private_,
+                              {.fraction = std::min(options.budget_fraction, 1.0 / origins),
+                               .payload_bytes_max = options.payload_bytes_max,
+                               .sender_scale = static_cast<float>(std::min(1.0, outer / origins)),
+                               .reference_norm = view.reference_norm,
+                               .steps = options.steps,
+                               .interval = judgement_.next_interval(self)});
   const bool is_worth_sending = !delta.payload.empty();
   const DeltaKey key{{self, header.epoch}, header.seq};
   if (is_worth_sending) publish_again(key, delta.summary, delta.payload, now_s);
@@ -91,6 +99,7 @@ std::optional<Publish> Exchange::publish(std::span<float> x,
 
 void Exchange::publish_again(const DeltaKey& key, const DeltaSummary& summary, ByteView payload,
                              int64_t now_s) {
+  own_interval_ = summary.interval;
   const uint32_t divisor = judgement_.add(key, summary, payload);
   if (divisor != Judgement::apart) base_.apply(payload, {}, divisor);
   const VersionVector::Insert inserted = applied_.insert(key);
@@ -103,11 +112,39 @@ bool Exchange::accept(const DeltaKey& key, const DeltaSummary& summary, ByteView
   if (applied_.contains(key)) return false;
   applied_.insert(key);
   const uint32_t divisor = judgement_.add(key, summary, payload);
+  note_lateness(key.stream.origin, summary.interval);
   const bool is_held = divisor == Judgement::apart;
   if (is_held && judgement_.is_oversized(summary.interval, summary.norm)) oversized_.push_back(key);
   apply(key, payload, Judgement::apart, divisor, x);
   weigh(key.stream.origin, summary, Judgement::apart, divisor, now_s);
   return true;
+}
+
+uint64_t Exchange::front() const { return std::max(own_interval_, judgement_.front()); }
+
+void Exchange::note_lateness(const PeerId& origin, uint64_t interval) {
+  if (!judgement_.is_timed(origin)) return;
+  const double behind = static_cast<double>(front() - std::min(front(), interval));
+  const auto [found, is_new] =
+      delays_.try_emplace(origin, Delay{.behind = behind, .newest = interval});
+  if (is_new) return;
+  Delay& delay = found->second;
+  const double advance = static_cast<double>(std::max(interval, delay.newest) - delay.newest);
+  delay.behind += delay_rate * (behind - delay.behind);
+  delay.advance += delay_rate * (advance - delay.advance);
+  delay.newest = std::max(delay.newest, interval);
+}
+
+double Exchange::lateness() const {
+  std::vector<double> exchanges;
+  for (const auto& [origin, delay] : delays_) {
+    if (delay.newest + horizon_intervals < front() || !judgement_.is_timed(origin)) continue;
+    exchanges.push_back(delay.behind / std::clamp(delay.advance, advance_least, 1.0));
+  }
+  if (exchanges.empty()) return 0;
+  const auto middle = exchanges.begin() + static_cast<std::ptrdiff_t>((exchanges.size() - 1) / 2);
+  std::nth_element(exchanges.begin(), middle, exchanges.end());
+  return *middle;
 }
 
 // From counting as one of `before` copies to one of `after`; private regions of x stay.

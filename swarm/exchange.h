@@ -24,8 +24,9 @@
 namespace starling::swarm {
 
 struct PublishOptions {
-  double budget_fraction = 0.25;   // k is at most this, and at most 1 / N
-  double outer = 2;                // s = min(1, outer / N)
+  double budget_fraction = 0.25;  // k is at most this, and at most 1 / N
+  double outer = 2;               // s = min(1, outer / N), less when deltas come late
+  bool adapts_to_lateness = true;
   uint64_t payload_bytes_max = 0;  // 0: no budget
   uint32_t steps = 0;              // local steps behind this delta
 };
@@ -49,6 +50,10 @@ struct Judged {
   size_t deltas = 0;                // that count otherwise than before
   std::vector<DeltaKey> oversized;  // held for their norm since the last time
 };
+
+// What is left of `outer` when the deltas of others come `lateness` exchanges late: all of it up to
+// three quarters of one, then 0.75 / lateness (README.md, "Lateness").
+double lateness_factor(double lateness);
 
 class Exchange {
  public:
@@ -127,6 +132,13 @@ class Exchange {
   void restore_suspended(std::map<Stream, uint64_t> since, std::vector<int32_t> withheld);
   void restore_influence(std::map<std::pair<model::RegionId, PeerId>, Influence> influence);
 
+  // How many exchanges late the deltas of others come. Of each origin a running mean of how far the
+  // intervals it states are behind what this node and a tenth of all have reached, by how far they
+  // go on from one delta to the next (less than one where all wait for each other); of all that
+  // were heard within the horizon the median, so that a few that lie, or are slow, do not decide. 0
+  // as long as nobody was heard, as after a start.
+  double lateness() const;
+
   const Base& base() const { return base_; }
   std::span<const float> error() const { return error_; }
   const VersionVector& applied() const { return applied_; }  // counted in the base, or held apart
@@ -146,6 +158,8 @@ class Exchange {
   void weigh(const PeerId& origin, const DeltaSummary& summary, uint32_t before, uint32_t after,
              std::optional<int64_t> now_s = std::nullopt);
   void weigh_again(const PeerId& origin, ByteView payload, uint32_t before, uint32_t after);
+  void note_lateness(const PeerId& origin, uint64_t interval);
+  uint64_t front() const;
 
   const model::RegionTable* table_;
   std::vector<uint8_t> is_private_;
@@ -156,6 +170,13 @@ class Exchange {
   std::map<Stream, uint64_t> suspended_since_;  // of every stream of who is suspended
   std::optional<Base> withheld_;                // what b holds of them and x does not
   std::vector<DeltaKey> oversized_;
+  uint64_t own_interval_ = 0;  // of the last own delta in this run
+  struct Delay {
+    double behind = 0;   // intervals
+    double advance = 1;  // intervals a delta
+    uint64_t newest = 0;
+  };
+  std::map<PeerId, Delay> delays_;  // of origins that the judgement knows
   uint64_t unreadable_ = 0;
   // At most regions x members entries.
   std::map<std::pair<model::RegionId, PeerId>, Influence> influence_;

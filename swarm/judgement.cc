@@ -163,6 +163,15 @@ uint64_t Judgement::clock() const {
   return interval;
 }
 
+uint64_t Judgement::front() const {
+  if (newest_.empty()) return 0;
+  std::vector<uint64_t> stated;
+  for (const auto& [origin, newest] : newest_) stated.push_back(newest);
+  const auto tenth = stated.begin() + static_cast<std::ptrdiff_t>((stated.size() - 1) / 10);
+  std::nth_element(stated.begin(), tenth, stated.end(), std::greater<>());
+  return *tenth;
+}
+
 uint64_t Judgement::next_interval(const PeerId& self) const {
   const uint64_t now = clock();
   const auto found = newest_.find(self);

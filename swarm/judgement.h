@@ -106,6 +106,10 @@ class Judgement {
   void undo(const Change& change);
 
   uint64_t clock() const;
+  uint64_t front() const;  // the newest interval that a tenth of the origins have stated
+  // Whether its intervals are taken note of: not of who is expelled, nor of more than can be
+  // judged.
+  bool is_timed(const PeerId& origin) const { return newest_.contains(origin); }
   const Standings& standings() const;  // as of the last update
   const std::set<PeerId>& expelled() const { return expelled_; }
   bool is_expelled(const PeerId& origin) const { return expelled_.contains(origin); }

@@ -130,6 +130,8 @@ class World {
       }
       watch();
     }
+    for (const Member& member : members_)
+      outcome_.lateness += member.exchange->lateness() / static_cast<double>(members_.size());
     // Everything that is under way arrives, twice so that the decisions settle.
     for (int i = 0; i < 2; ++i) {
       for (Member& member : members_) receive(member, UINT32_MAX);
@@ -173,10 +175,13 @@ class World {
     swarm::SwarmView view;
     view.active_origins = static_cast<uint32_t>(setup_.nodes);
     view.reference_norm = member.reference.value();
-    const auto publication = member.exchange->publish(
-        trainer.parameters(), trainer.take_region_tokens(), view,
-        {.budget_fraction = setup_.fraction, .outer = setup_.outer, .steps = setup_.steps},
-        header(member), swarm::Signer(member.secret.data()), 0);
+    const auto publication =
+        member.exchange->publish(trainer.parameters(), trainer.take_region_tokens(), view,
+                                 {.budget_fraction = setup_.fraction,
+                                  .outer = setup_.outer,
+                                  .adapts_to_lateness = setup_.adapts,
+                                  .steps = setup_.steps},
+                                 header(member), swarm::Signer(member.secret.data()), 0);
     if (!publication) return;
     member.reference.add(member.id, swarm::believed_norm(publication->summary));
     const swarm::Bytes payload = payload_of(*publication->frame);

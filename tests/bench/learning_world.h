@@ -44,6 +44,7 @@ struct Setup {
   double norm = 1;        // of hostile deltas, times the reference; 4 is the most that is taken
   uint32_t attack_until = UINT32_MAX;  // exchange at which the hostile are expelled
   bool is_judged = true;
+  bool adapts = true;  // outer, to lateness
   swarm::JudgementRules rules;
 };
 
@@ -56,6 +57,7 @@ struct Outcome {
   double hostile_agreement_max = -1;  // at the end
   uint32_t honest_share_max = 1;
   double mean_bytes = 0;  // published a node
+  double lateness = 0;    // as the nodes measured it before what was under way came, mean
 };
 
 Outcome run_swarm(const Task& task, const Setup& setup);

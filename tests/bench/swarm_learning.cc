@@ -27,7 +27,7 @@ constexpr const char* usage =
     "usage: swarm_learning --data FOLDER [--task text|digits] [--alpha A]\n"
     "  [--method swarm|fedavg|central|alone] [--nodes N] [--exchanges T] [--steps H] [--seed S]\n"
     "  [--rate R] [--fraction K] [--outer O] [--width D] [--rows B]\n"
-    "  [--late L] [--loss P] [--away P] [--slow P] [--believe-all]\n"
+    "  [--late L] [--loss P] [--away P] [--slow P] [--believe-all] [--fixed-outer]\n"
     "  [--attack NAME --hostile P] [--strength A] [--norm F] [--expel-at T]\n"
     "  [--hold-below A]\n"
     "FOLDER holds input.txt and speeches.tsv (text), or MNIST's train files, gzipped (digits).\n";
@@ -66,6 +66,10 @@ bool parse(int argc, char** argv, Arguments& arguments) {
       arguments.setup.is_judged = false;
       continue;
     }
+    if (name == "--fixed-outer") {
+      arguments.setup.adapts = false;
+      continue;
+    }
     if (++i == argc) return false;
     const std::string value = argv[i];
     if (name == "--data") {
@@ -90,10 +94,12 @@ void print_swarm(const Task& task, const Setup& setup) {
   std::printf(
       "\"score\": %.4g, \"agreed\": %s, \"hostile\": %zu, \"hostile_held\": %zu, "
       "\"honest_held\": %zu, \"honest_ever_held\": %zu, \"honest_agreement_min\": %.3f, "
-      "\"hostile_agreement_max\": %.3f, \"honest_share_max\": %u, \"kib_a_node\": %.1f",
+      "\"hostile_agreement_max\": %.3f, \"honest_share_max\": %u, \"kib_a_node\": %.1f, "
+      "\"lateness\": %.2f",
       outcome.score, outcome.is_agreed ? "true" : "false", outcome.hostile, outcome.hostile_held,
       outcome.honest_held, outcome.honest_ever_held, outcome.honest_agreement_min,
-      outcome.hostile_agreement_max, outcome.honest_share_max, outcome.mean_bytes / 1024);
+      outcome.hostile_agreement_max, outcome.honest_share_max, outcome.mean_bytes / 1024,
+      outcome.lateness);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ TEST_CASE("status --json has the agreed keys and values") {
   CHECK(keys_of(status["swarm"]) ==
         "members neighbours sent_bytes received_bytes accepted held refused base_hash deltas "
         "duplicates published "
-        "refused_by_reason bits_per_parameter budget");
+        "refused_by_reason bits_per_parameter lateness budget");
   CHECK(keys_of(status["swarm"]["budget"]) ==
         "sent_today received_today sent_last_minute received_last_minute upload_bytes_per_s "
         "download_bytes_per_s daily_bytes quiet_hours upload_used download_used daily_used "

@@ -339,3 +339,57 @@ TEST_CASE("a suspension survives a restart, and ends with a snapshot in place of
     CHECK(static_cast<double>(x[i]) ==
           doctest::Approx(static_cast<double>(restarted.base().value(i))).epsilon(1e-5));
 }
+
+namespace {
+
+// Nodes that publish in step, and hear each other's deltas `late` exchanges after. The last of them
+// may state intervals of long ago.
+struct LateSwarm {
+  LateSwarm(const model::RegionTable& table, size_t late, bool has_stale) {
+    for (size_t i = 0; i < 6; ++i) nodes.emplace_back(table);
+    for (size_t round = 0; round < 60; ++round) {
+      rounds.emplace_back();
+      for (Node& node : nodes) {
+        node.train(rng);
+        rounds.back().push_back(*node.publish(6));
+      }
+      if (has_stale) rounds.back().back().summary.interval = 1;
+      if (round < late) continue;
+      for (Node& node : nodes) {
+        for (const Publish& delta : rounds[round - late]) node.accept(delta);
+      }
+    }
+  }
+  double lateness() const { return nodes[0].exchange.lateness(); }
+  double norm() const { return rounds.back()[0].summary.norm; }
+
+  Rng rng{3};
+  std::vector<Node> nodes;
+  std::vector<std::vector<Publish>> rounds;
+};
+
+}  // namespace
+
+TEST_CASE("lateness is how many exchanges the others' deltas are behind") {
+  const model::RegionTable table = small_table();
+  CHECK(LateSwarm(table, 0, false).lateness() == doctest::Approx(0));
+  CHECK(LateSwarm(table, 3, false).lateness() == doctest::Approx(3).epsilon(0.05));
+  // Later than the clock lets an origin run ahead.
+  CHECK(LateSwarm(table, 9, false).lateness() == doctest::Approx(9).epsilon(0.3));
+}
+
+TEST_CASE("one that states intervals of long ago does not make the swarm look late") {
+  const model::RegionTable table = small_table();
+  CHECK(LateSwarm(table, 0, true).lateness() == doctest::Approx(0));
+  CHECK(LateSwarm(table, 3, true).lateness() == doctest::Approx(3).epsilon(0.05));
+}
+
+TEST_CASE("who hears the others late says less") {
+  CHECK(lateness_factor(0) == 1);
+  CHECK(lateness_factor(0.5) == 1);
+  CHECK(lateness_factor(1.5) == doctest::Approx(0.5));
+  CHECK(lateness_factor(6) == doctest::Approx(0.125));
+  const model::RegionTable table = small_table();
+  const LateSwarm in_time(table, 0, false), late(table, 4, false);
+  CHECK(late.norm() < 0.8 * in_time.norm());
+}

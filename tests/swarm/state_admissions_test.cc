@@ -92,7 +92,8 @@ TEST_CASE("a revocation that a third of the members withhold reaches all the oth
   }
 }
 
-// Two identities with one invite, on both sides of a split; the one that is out when it heals first.
+// Two identities with one invite, on both sides of a split; the one that is out when it heals
+// first.
 std::pair<Node*, Node*> dispute(World& world) {
   const InviteToken token = make_invite(world.root.signer(), nullptr, InviteTerms(), "tiny", {});
   Node& left = world.add();
@@ -135,7 +136,8 @@ TEST_CASE("an invite used on both sides of a split swarm is one member's when it
   }
 }
 
-TEST_CASE("what one taught before it lost its place is in every log, and nothing that it says after") {
+TEST_CASE(
+    "what one taught before it lost its place is in every log, and nothing that it says after") {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     CAPTURE(seed);
     World world(seed);
