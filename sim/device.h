@@ -56,8 +56,8 @@ class Device {
   void chunk_written(const swarm::Digest& file, uint32_t index);
   void install(const swarm::SnapshotOffer& offer);
   void intrigue();  // of a hostile one: what it does again and again
-  // Of checkpoints of the run (device_learning.cc). `appear` is false when what is given does not
-  // fit what is here.
+  // Of checkpoints of the run (device_learning.cc), where its trainer is. `appear` is false when
+  // what is given does not fit what is here.
   void tell_presence(RunCheckpoint::Node& node) const;
   bool appear(const RunCheckpoint::Node& node);
   // Begins a slice when it has none and may learn.

@@ -15,18 +15,48 @@ uint64_t Device::lesson_seed() const {
   return rng_for(world->seed, Purpose::learner, index).next();
 }
 
+namespace {
+
+// As it travels between processes: the frame or nothing, then whether it is finite.
+swarm::Bytes bytes_of(const Publication& publication) {
+  swarm::Bytes bytes;
+  if (publication.frame) bytes = *publication.frame;
+  bytes.push_back(publication.is_finite ? 1 : 0);
+  return bytes;
+}
+
+Publication publication_of(swarm::Bytes bytes) {
+  Publication publication{.frame = nullptr, .is_finite = bytes.back() != 0};
+  bytes.pop_back();
+  if (!bytes.empty()) publication.frame = std::make_shared<const swarm::Bytes>(std::move(bytes));
+  return publication;
+}
+
+}  // namespace
+
 std::optional<swarm::Publish> Device::publication(const swarm::SwarmView& view,
                                                   const swarm::FrameHeader& header) {
-  Journal* const journal = world->journal();
   Tamper* const how = tamper ? &*tamper : nullptr;
   const swarm::Signer signer = keys_->signer();
-  if (!learner_->is_present()) {
-    return learner_->follow_publish(journal->next_publication(index), view, header, signer, how);
+  Journal* const journal = world->course->shape ? world->journal() : nullptr;
+  Publication came;
+  std::optional<swarm::Publish> published;
+  if (learner_->is_present()) {
+    published = learner_->publish(view, payload_bytes_max(view), header, signer, how);
+    came = {.frame = published ? published->frame : nullptr, .is_finite = learner_->is_finite()};
   }
-  auto published = learner_->publish(view, payload_bytes_max(view), header, signer, how);
-  if (journal != nullptr && world->course->shape)
-    journal->add_publication(index, {.frame = published ? published->frame : nullptr,
-                                     .is_finite = learner_->is_finite()});
+  if (journal != nullptr && journal->is_replaying()) {
+    came = journal->next_publication(index);
+  } else if (world->course->shape) {
+    if (!world->ranks().is_alone()) {
+      swarm::Bytes bytes = bytes_of(came);
+      world->ranks().share(world->events, index, bytes);
+      came = publication_of(std::move(bytes));
+    }
+    if (journal != nullptr) journal->add_publication(index, came);
+  }
+  if (!learner_->is_present())
+    published = learner_->follow_publish(came, view, header, signer, how);
   return published;
 }
 

@@ -106,15 +106,17 @@ std::string Journal::difference(const World& world) const {
 }
 
 bool Journal::arrive(World& world) {
-  if (const std::string found = difference(world); !found.empty()) return differ(found), false;
-  record_.qualities.resize(qualities_);
+  std::string found = difference(world);
   for (const auto& device : world.devices) {
     RunCheckpoint::Node& was = record_.nodes[device->index];
-    if (!device->appear(was))
-      return differ("node " + std::to_string(device->index) + " does not fit"), false;
+    if (found.empty() && !device->appear(was))
+      found = "node " + std::to_string(device->index) + " does not fit";
     was.learner.reset();
     was.disk.reset();
   }
+  if (world.ranks().is_any(!found.empty()))
+    return differ(found.empty() ? "another process says so" : found), false;
+  record_.qualities.resize(qualities_);
   is_replaying_ = false;
   next_save_ = world.now + micros_of_s(options_.every_s);
   return true;
@@ -160,13 +162,27 @@ void Journal::add_quality(double quality) { record_.qualities.push_back(quality)
 
 // ---- Writing
 
+// The learners as they stand, in the process that writes.
+void Journal::gather(World& world) {
+  const Ranks& ranks = world.ranks();
+  for (const auto& device : world.devices) {
+    RunCheckpoint::Node& node = record_.nodes[device->index];
+    if (ranks.owns(device->index)) device->tell_presence(node);
+    if (ranks.is_alone() || !world.course->shape) continue;
+    swarm::Bytes bytes = encode_presence(node);
+    ranks.share(world.events, device->index, bytes);
+    if (ranks.is_first()) decode_presence(bytes, node);
+  }
+}
+
 void Journal::save(World& world) {
   next_save_ = world.now + micros_of_s(options_.every_s);
   record_.events = world.events;
   record_.micros = static_cast<uint64_t>(world.now);
   record_.trace = world.trace_so_far();
-  for (const auto& device : world.devices) device->tell_presence(record_.nodes[device->index]);
-  const auto written = write_run_checkpoint(record_, options_.path);
+  gather(world);
+  const auto written = world.ranks().is_first() ? write_run_checkpoint(record_, options_.path)
+                                                : Result<Done, Failure>(Done{});
   for (RunCheckpoint::Node& node : record_.nodes) {
     node.learner.reset();
     node.disk.reset();

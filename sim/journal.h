@@ -38,14 +38,14 @@ class Journal {
   Journal(Options options, std::optional<RunCheckpoint> resumed);
 
   bool is_replaying() const { return is_replaying_; }
+  const std::string& resumed_trace() const { return record_.trace; }  // empty: from the start
   // Between two events. False: it cannot go on, and `failure` says why.
   bool step(World& world);
   // After the last event. `is_stopped`: somebody ended it early.
   void finish(World& world, bool is_stopped);
   const std::optional<Failure>& failure() const { return failure_; }
 
-  // What came of learning, while replaying in place of it, afterwards along with it. Of slices of
-  // different nodes at once from different threads.
+  // What came of learning, while replaying in place of it, afterwards along with it.
   Gain next_slice(uint32_t node);
   Publication next_publication(uint32_t node);
   double next_quality();
@@ -60,6 +60,7 @@ class Journal {
   };
   bool arrive(World& world);
   std::string difference(const World& world) const;
+  void gather(World& world);
   void save(World& world);
   void differ(const std::string& how);
 

@@ -50,7 +50,7 @@ void put(Writer& out, const Learner::Sections& sections) {
   }
 }
 
-void put(Writer& out, const RunCheckpoint::Node& node) {
+void put_record(Writer& out, const RunCheckpoint::Node& node) {
   out.varint(node.slices.size());
   for (const Gain& gain : node.slices) {
     put(out, gain.loss);
@@ -62,6 +62,9 @@ void put(Writer& out, const RunCheckpoint::Node& node) {
     out.flag(publication.frame != nullptr);
     if (publication.frame) put(out, swarm::ByteView(*publication.frame));
   }
+}
+
+void put_presence(Writer& out, const RunCheckpoint::Node& node) {
   out.flag(node.learner.has_value());
   if (node.learner) {
     put(out, node.learner->error);
@@ -110,8 +113,7 @@ Learner::Sections take_sections(Reader& in) {
   return sections;
 }
 
-RunCheckpoint::Node take_node(Reader& in) {
-  RunCheckpoint::Node node;
+void take_record(Reader& in, RunCheckpoint::Node& node) {
   const uint64_t slices = in.varint();
   for (uint64_t i = 0; i < slices && !in.fault(); ++i) {
     const double loss = take_double(in);
@@ -126,6 +128,9 @@ RunCheckpoint::Node take_node(Reader& in) {
     }
     node.publications.push_back(std::move(publication));
   }
+}
+
+void take_presence(Reader& in, RunCheckpoint::Node& node) {
   if (in.flag()) {
     Learner::Presence& presence = node.learner.emplace();
     presence.error = take_floats(in);
@@ -139,7 +144,6 @@ RunCheckpoint::Node take_node(Reader& in) {
     saved.error = take_floats(in);
     saved.sections = take_sections(in);
   }
-  return node;
 }
 
 // Empty when the bytes are a whole file of this version.
@@ -181,7 +185,10 @@ swarm::Bytes encode(const RunCheckpoint& checkpoint) {
   out.raw(view_of(checkpoint.trace));
   out.varint(checkpoint.qualities.size());
   for (const double quality : checkpoint.qualities) put(out, quality);
-  for (const RunCheckpoint::Node& node : checkpoint.nodes) put(out, node);
+  for (const RunCheckpoint::Node& node : checkpoint.nodes) {
+    put_record(out, node);
+    put_presence(out, node);
+  }
   swarm::Bytes file = out.take();
   Writer size;
   size.u64(file.size() + digest_size);
@@ -190,6 +197,18 @@ swarm::Bytes encode(const RunCheckpoint& checkpoint) {
   const swarm::Digest digest = swarm::blake2b(file);
   file.insert(file.end(), digest.begin(), digest.end());
   return file;
+}
+
+swarm::Bytes encode_presence(const RunCheckpoint::Node& node) {
+  Writer out;
+  put_presence(out, node);
+  return out.take();
+}
+
+void decode_presence(swarm::ByteView bytes, RunCheckpoint::Node& node) {
+  Reader in(bytes);
+  take_presence(in, node);
+  assert(!in.finish());
 }
 
 Result<RunCheckpoint, std::string> decode_run_checkpoint(swarm::ByteView file) {
@@ -207,8 +226,11 @@ Result<RunCheckpoint, std::string> decode_run_checkpoint(swarm::ByteView file) {
   for (uint64_t i = 0; i < qualities && !in.fault(); ++i)
     checkpoint.qualities.push_back(take_double(in));
   if (checkpoint.identity.nodes > nodes_most) in.fail(swarm::DropReason::oversized);
-  for (uint32_t i = 0; i < checkpoint.identity.nodes && !in.fault(); ++i)
-    checkpoint.nodes.push_back(take_node(in));
+  for (uint32_t i = 0; i < checkpoint.identity.nodes && !in.fault(); ++i) {
+    RunCheckpoint::Node& node = checkpoint.nodes.emplace_back();
+    take_record(in, node);
+    take_presence(in, node);
+  }
   if (in.finish())
     return Unexpected{std::string(
         "holds what cannot be in a checkpoint of a run, though its checksum is right; give a file "

@@ -54,6 +54,9 @@ struct RunCheckpoint {
 };
 
 swarm::Bytes encode(const RunCheckpoint& checkpoint);
+// `learner` and `disk` of one node, from the process that has them to the one that writes.
+swarm::Bytes encode_presence(const RunCheckpoint::Node& node);
+void decode_presence(swarm::ByteView bytes, RunCheckpoint::Node& node);
 // Errors: what is wrong with the bytes, to stand behind the file's name.
 Result<RunCheckpoint, std::string> decode_run_checkpoint(swarm::ByteView file);
 

@@ -7,6 +7,7 @@
 #include "sim/lessons.h"
 #include "sim/outcome.h"
 #include "sim/plan.h"
+#include "sim/ranks.h"
 #include "sim/scenario.h"
 #include "sim/watch.h"
 
@@ -24,17 +25,19 @@ struct SimulateOptions {
   std::string resume;               // path; empty: from the start
 };
 
-// Bytes that a run of this scenario will take at most, roughly: what is checked before it starts.
-uint64_t memory_estimate(const Scenario& scenario, uint32_t threads);
-// Where the machine has less than that and `more` bytes.
-std::optional<Failure> lack_of_memory(const Scenario& scenario, uint32_t threads,
-                                      uint64_t more = 0);
+// Bytes that a run of this scenario will take at most in each of so many processes, roughly: what
+// is checked before it starts.
+uint64_t memory_estimate(const Scenario& scenario, uint32_t threads, uint32_t processes = 1);
+// Where the machine has less than that, or than `needed`.
+std::optional<Failure> lack_of_memory(const Scenario& scenario, uint32_t threads);
+std::optional<Failure> lack_of_memory(uint64_t needed);
 
 struct RunOptions {
   uint64_t seed = 1;
   uint32_t threads = 1;
   double until_s = 0;          // virtual; baselines make the steps made by then; 0: to its own end
   Journal* journal = nullptr;  // of checkpoints of the swarm's run; none: there are none
+  const Ranks* ranks = nullptr;  // that share its learning out; the first has the baselines
 };
 // One run with its baselines; shorter when `watch` is stopped. A journal that fails ends it at
 // once, and what is given then is worth nothing. `lessons` are the scenario's, dealt with the same

@@ -33,11 +33,12 @@ std::string progress_line(const Progress& progress, bool has_bar) {
   return line;
 }
 
-Watch::Watch(Signals& signals)
+Watch::Watch(Signals& signals, bool is_silent)
     : signals_(&signals),
       begun_(Clock::now()),
       part_begun_(begun_),
-      is_terminal_(isatty(STDERR_FILENO) != 0) {}
+      is_terminal_(!is_silent && isatty(STDERR_FILENO) != 0),
+      is_silent_(is_silent) {}
 
 void Watch::begin(const std::string& part) {
   part_ = part;
@@ -47,7 +48,7 @@ void Watch::begin(const std::string& part) {
 bool Watch::show(double done, double virtual_seconds) {
   const Clock::time_point now = Clock::now();
   const auto interval = is_terminal_ ? bar_interval : line_interval;
-  if (now - shown_ >= interval) {
+  if (!is_silent_ && now - shown_ >= interval) {
     shown_ = now;
     const double wall = std::chrono::duration<double>(now - part_begun_).count();
     const std::string line =

@@ -18,7 +18,8 @@ std::string progress_line(const Progress& progress, bool has_bar);
 
 class Watch {
  public:
-  explicit Watch(Signals& signals);
+  // A silent one shows nothing.
+  explicit Watch(Signals& signals, bool is_silent = false);
 
   // Stands before every part, such as "run 3 of 15: ".
   void set_prefix(const std::string& prefix) { prefix_ = prefix; }
@@ -34,7 +35,7 @@ class Watch {
   Signals* signals_;
   Clock::time_point begun_, part_begun_, shown_{};
   std::string prefix_, part_;
-  bool is_terminal_;
+  bool is_terminal_, is_silent_;
 };
 
 }  // namespace starling::sim

@@ -21,6 +21,8 @@ constexpr double probes_wanted = 12;  // questions asked on the way, in times
 constexpr Micros link_gone_delay = micros_of_ms(1);
 constexpr size_t signatures_remembered_max = 1u << 18;
 
+const Ranks alone;
+
 template <typename... Visitors>
 struct Overloaded : Visitors... {
   using Visitors::operator()...;
@@ -50,7 +52,8 @@ World::World(const Scenario& with, const Course& of, const Lessons& dealt,
       until_(options.until_s > 0 ? micros_of_s(options.until_s)
                                  : std::numeric_limits<Micros>::max()),
       threads_(options.threads),
-      journal_(options.journal) {
+      journal_(options.journal),
+      ranks_(options.ranks != nullptr ? options.ranks : &alone) {
   config.heartbeat_interval_ms = static_cast<int64_t>(with.network.heartbeat_ms);
   config.budget.up_bytes_per_s = static_cast<uint64_t>(with.budget.up_kib_s * 1024);
   config.budget.down_bytes_per_s = static_cast<uint64_t>(with.budget.down_kib_s * 1024);

@@ -12,6 +12,7 @@
 #include "sim/device.h"
 #include "sim/journal.h"
 #include "sim/network.h"
+#include "sim/ranks.h"
 #include "sim/trace.h"
 
 namespace starling::sim {
@@ -114,7 +115,8 @@ struct WorldOptions {
   uint64_t seed = 1;
   uint32_t threads = 1;
   double until_s = 0;  // virtual: it stops there, in the midst of what goes on; 0: at its own end
-  Journal* journal = nullptr;  // of checkpoints; outlives the world; none: there are none
+  Journal* journal = nullptr;    // of checkpoints; outlives the world; none: there are none
+  const Ranks* ranks = nullptr;  // outlives the world; none: this process is alone
 };
 
 class World {
@@ -171,6 +173,9 @@ class World {
   std::string trace_so_far() const { return Trace(trace_).hex(); }
   Journal* journal() const { return journal_; }
   bool is_replaying() const { return journal_ != nullptr && journal_->is_replaying(); }
+  const Ranks& ranks() const { return *ranks_; }
+  // Otherwise its learner is absent.
+  bool learns_here(uint32_t node) const { return !is_replaying() && ranks_->owns(node); }
   // Mean over tasks of the first honest nodes that are up.
   double probe_quality();
 
@@ -210,6 +215,7 @@ class World {
   void split();
   void mend_everything();
   void compute_slices();
+  std::vector<Gain> gains_of(std::span<Device* const> learned);
   void stop_here();
   void observe();
   bool is_agreed() const;
@@ -233,6 +239,7 @@ class World {
   Micros until_;
   uint32_t threads_;
   Journal* journal_;
+  const Ranks* ranks_;
   double next_probe_ = 0;
   std::function<bool()> watch_;
 };
