@@ -114,7 +114,7 @@ std::shared_ptr<const swarm::Admissions> Driver::admissions() const {
 // The disk first: who is shut out now stays so, whatever comes.
 void Driver::follow(const swarm::AdmissionsChanged& changed) {
   std::vector<swarm::Bytes> items;
-  for (const auto& [id, item] : changed.admissions->items()) items.push_back(item.bytes);
+  for (const auto& [id, item] : changed.admissions->items()) items.push_back(item->bytes);
   wiring_.db->save_admissions(items);
   transport_->set_admissions(changed.admissions);
   learner_->follow_admissions(changed.admissions);
@@ -233,7 +233,11 @@ void Driver::act(swarm::Output& output) {
                  },
                  [&](swarm::SaveChunk& chunk) { save_chunk(chunk); },
                  [&](swarm::InstallSnapshot& request) { install(request); },
-                 [&](swarm::SaveMembers& save) { wiring_.db->save_members(save.records); },
+                 [&](swarm::SaveMembers& save) {
+                   std::vector<swarm::MemberRecord> records;
+                   for (const auto& record : save.records) records.push_back(*record);
+                   wiring_.db->save_members(records);
+                 },
                  [&](swarm::AdmissionsChanged& changed) { follow(changed); },
                  [&](swarm::Drop& drop) {
                    log_debug("dropped",

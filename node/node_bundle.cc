@@ -45,7 +45,7 @@ class Outgoing {
 void write_admissions(const swarm::Admissions& admissions, Outgoing& out) {
   swarm::AdmissionNews news{.digest = admissions.digest(), .items = {}};
   for (const auto& [id, item] : admissions.items()) {
-    news.items.push_back(item.bytes);
+    news.items.push_back(item->bytes);
     if (news.items.size() < swarm::admission_items_max) continue;
     out.message(news);
     news.items.clear();

@@ -1,9 +1,9 @@
 #include "sim/checker.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "sim/world.h"
-#include "swarm/codec.h"
 
 namespace starling::sim {
 namespace {
@@ -20,6 +20,16 @@ swarm::VersionVector what_counts(const Device& device) {
   return rest;
 }
 
+// Of the numbers in it: equal for equal sets.
+uint64_t hash_of_set(const swarm::VersionVector& set) {
+  uint64_t hash = set.streams().size();
+  for (const auto& [stream, seen] : set.streams()) {
+    for (const uint64_t number : {seen.contiguous, seen.bitmap})
+      hash = (hash ^ number) * 0x9e3779b97f4a7c15 + (hash >> 29);
+  }
+  return hash;
+}
+
 constexpr double banned_below = -50;  // points, as swarm/score.h
 
 }  // namespace
@@ -29,11 +39,14 @@ std::string Checker::name(const World& world, uint32_t node) const {
          std::to_string(static_cast<double>(world.now) / 1e6) + " s";
 }
 
-void Checker::note(const std::string& check, bool is_good, const std::string& failure) {
-  Outcome& outcome = outcomes_[check];
+template <typename Words>
+void Checker::note(std::string_view check, bool is_good, Words failure) {
+  auto found = outcomes_.find(check);
+  if (found == outcomes_.end()) found = outcomes_.emplace(check, Outcome{}).first;
+  Outcome& outcome = found->second;
   ++outcome.checks;
   if (is_good) return;
-  if (outcome.failures++ == 0) outcome.first = failure;
+  if (outcome.failures++ == 0) outcome.first = failure();
 }
 
 bool Checker::is_satisfied() const {
@@ -59,25 +72,39 @@ void Checker::applied(const World& world, uint32_t node, const swarm::DeltaKey& 
       found != ledger_.end() &&
       std::any_of(found->second.begin(), found->second.end(),
                   [&](const auto& known) { return known == frame || *known == *frame; });
-  note("only_signed_deltas", is_signed, name(world, node) + " took a delta that nobody signed");
+  note("only_signed_deltas", is_signed,
+       [&] { return name(world, node) + " took a delta that nobody signed"; });
   const bool is_new = !world.devices[node]->learner().exchange().applied().contains(key);
-  note("no_delta_twice", is_new, name(world, node) + " was given a delta that its base holds");
+  note("no_delta_twice", is_new,
+       [&] { return name(world, node) + " was given a delta that its base holds"; });
 }
 
-// None: what counts is not known any more for all, or a delta has two faces.
-std::optional<swarm::Digest> Checker::base_of(const swarm::Exchange& exchange) const {
-  if (exchange.judgement().has_final()) return std::nullopt;
-  swarm::Base base(course_->table, course_->genesis);
-  for (const auto& [key, frames] : ledger_) {
+std::optional<swarm::Digest> ExpectedBase::of(const swarm::Exchange& exchange) {
+  const swarm::Judgement& judgement = exchange.judgement();
+  if (judgement.has_final()) return std::nullopt;
+  const auto divisors = judgement.divisors();
+  auto divisor = divisors.begin();
+  std::vector<uint32_t> wanted;
+  for (const auto& [key, frames] : *ledger_) {
+    while (divisor != divisors.end() && divisor->first < key) ++divisor;
+    wanted.push_back(swarm::Judgement::apart);
     if (!exchange.applied().contains(key)) continue;
-    if (exchange.judgement().is_expelled(key.stream.origin)) continue;  // all of it is taken out
-    if (frames.size() != 1) return std::nullopt;
-    const auto payload = swarm::ByteView(*frames[0]).subspan(swarm::header_size);
-    const auto divisor = exchange.judgement().divisor_of(key);
-    if (!divisor) return std::nullopt;
-    if (*divisor != swarm::Judgement::apart) base.apply(payload, {}, *divisor);
+    if (judgement.is_expelled(key.stream.origin)) continue;  // all of it is taken out
+    const bool is_known = divisor != divisors.end() && divisor->first == key;
+    if (frames.size() != 1 || !is_known) return std::nullopt;
+    wanted.back() = divisor->second;
   }
-  return base.hash();
+  counted_.resize(wanted.size(), swarm::Judgement::apart);
+  size_t place = 0;
+  for (const auto& [key, frames] : *ledger_) {
+    const uint32_t before = std::exchange(counted_[place], wanted[place]);
+    const uint32_t after = wanted[place++];
+    if (before == after) continue;
+    const auto payload = swarm::ByteView(*frames[0]).subspan(swarm::header_size);
+    if (before != swarm::Judgement::apart) base_.withdraw(payload, {}, before);
+    if (after != swarm::Judgement::apart) base_.apply(payload, {}, after);
+  }
+  return base_.hash();
 }
 
 // A second's worth may be saved up, the last delta goes out on the last byte, and control that
@@ -87,66 +114,107 @@ void Checker::keeps_budget(const World& world, const Device& device) {
   const swarm::BudgetView budget = device.state().budget(device.instant());
   const auto check = [&](uint64_t rate, uint64_t moved, uint64_t last, const char* way) {
     if (rate == 0) return;
-    note("budgets_kept", moved <= seconds * rate + last * delta_bytes_max_,
-         name(world, device.index) + way + std::to_string(moved) + " bytes in a minute");
+    note("budgets_kept", moved <= seconds * rate + last * delta_bytes_max_, [&] {
+      return name(world, device.index) + way + std::to_string(moved) + " bytes in a minute";
+    });
   };
   check(budget.limits.up_bytes_per_s, budget.sent_last_minute, 1, " sent ");
   check(budget.limits.down_bytes_per_s, budget.received_last_minute, 2, " received ");
 }
 
-void Checker::look(const World& world, bool is_thorough) {
-  std::map<swarm::Bytes, std::pair<uint32_t, swarm::Digest>> first_of_set;
+// A node that has not judged yet may count otherwise: at the end all must have. What they have
+// judged is compared in every thorough look, and in the others only where bases differ.
+void Checker::compare_bases(const World& world, bool is_thorough) {
+  struct First {
+    const Device* device;
+    swarm::Bytes judgement;  // as encoded; empty: not asked yet
+  };
+  std::map<uint64_t, std::vector<First>> firsts;  // of each set, by its hash
+  ExpectedBase expected(*course_, ledger_);
   for (const auto& device : world.devices) {
     if (!device->is_up() || device->is_hostile()) continue;
     const Learner& learner = device->learner();
-    const uint32_t node = device->index;
-    note("weights_finite", learner.is_finite(), name(world, node));
-    keeps_budget(world, *device);
-    swarm::Bytes set = swarm::encode(learner.exchange().applied());
-    // A node that has not judged yet may count otherwise: at the end all must have.
-    const swarm::Bytes judgement = learner.exchange().judgement().encode();
-    set.insert(set.end(), judgement.begin(), judgement.end());
-    const auto [at, is_new] = first_of_set.try_emplace(set, node, learner.base_hash());
-    if (!is_new) {
-      note("equal_sets_equal_bits", at->second.second == learner.base_hash(),
-           name(world, node) + " and node " + std::to_string(at->second.first) +
-               " hold the same deltas and different bases");
-    } else if (is_thorough) {
-      const auto expected = base_of(learner.exchange());
-      if (expected)
-        note("base_is_the_sum", *expected == learner.base_hash(),
-             name(world, node) + ": its base is not genesis plus what it holds");
+    const auto judgement_of = [](First& first) -> const swarm::Bytes& {
+      if (first.judgement.empty())
+        first.judgement = first.device->learner().exchange().judgement().encode();
+      return first.judgement;
+    };
+    First own{device.get(), {}};
+    const First* other = nullptr;
+    bool is_same_base = false;
+    std::vector<First>& alike = firsts[hash_of_set(learner.exchange().applied())];
+    for (First& first : alike) {
+      const Learner& its = first.device->learner();
+      if (its.exchange().applied() != learner.exchange().applied()) continue;
+      is_same_base = its.base_hash() == learner.base_hash();
+      const bool is_asked = is_thorough || !is_same_base;
+      if (is_asked && judgement_of(first) != judgement_of(own)) continue;
+      other = &first;
+      break;
     }
+    if (other != nullptr) {
+      note("equal_sets_equal_bits", is_same_base, [&] {
+        return name(world, device->index) + " and node " + std::to_string(other->device->index) +
+               " hold the same deltas and different bases";
+      });
+      continue;
+    }
+    alike.push_back(std::move(own));
     if (!is_thorough) continue;
-    if (const swarm::Admissions* const known = device->admissions()) {
-      for (const swarm::PeerId& peer : known->expelled())
-        note("bans_only_for_the_guilty", !world.is_honest(world.node_of(peer)),
-             name(world, node) + " has shut an honest node out");
-    }
-    for (const swarm::MemberView& row : device->state().members(device->instant())) {
-      if (row.is_self || !world.is_honest(world.node_of(row.id))) continue;
-      note("bans_only_for_the_guilty", row.score > banned_below,
-           name(world, node) + " would ban " + row.name);
-    }
+    const auto sum = expected.of(learner.exchange());
+    if (!sum) continue;
+    note("base_is_the_sum", *sum == learner.base_hash(), [&] {
+      return name(world, device->index) + ": its base is not genesis plus what it holds";
+    });
   }
+}
+
+void Checker::judges_fairly(const World& world, const Device& device) {
+  if (const swarm::Admissions* const known = device.admissions()) {
+    for (const swarm::PeerId& peer : known->expelled())
+      note("bans_only_for_the_guilty", !world.is_honest(world.node_of(peer)),
+           [&] { return name(world, device.index) + " has shut an honest node out"; });
+  }
+  for (const auto& [peer, score] : device.state().scores(device.instant())) {
+    const uint32_t other = world.node_of(peer);
+    if (!world.is_honest(other)) continue;
+    note("bans_only_for_the_guilty", score > banned_below,
+         [&] { return name(world, device.index) + " would ban node " + std::to_string(other); });
+  }
+}
+
+void Checker::look(const World& world, bool is_thorough) {
+  for (const auto& device : world.devices) {
+    if (!device->is_up() || device->is_hostile()) continue;
+    note("weights_finite", device->learner().is_finite(),
+         [&] { return name(world, device->index); });
+    keeps_budget(world, *device);
+    if (is_thorough) judges_fairly(world, *device);
+  }
+  compare_bases(world, is_thorough);
 }
 
 void Checker::liveness(const World& world) {
   const Device* first = nullptr;
-  note("one_component", world.component_count() == 1,
-       "the nodes that are up fall into " + std::to_string(world.component_count()) + " parts");
+  swarm::VersionVector of_first;
+  const uint32_t parts = world.component_count();
+  note("one_component", parts == 1,
+       [&] { return "the nodes that are up fall into " + std::to_string(parts) + " parts"; });
   for (const auto& device : world.devices) {
-    const std::string who = name(world, device->index);
-    note("all_are_up", device->is_up(), who + " is not up");
+    const auto who = [&] { return name(world, device->index); };
+    note("all_are_up", device->is_up(), [&] { return who() + " is not up"; });
     if (!device->is_up() || device->is_hostile()) continue;
-    if (first == nullptr) first = device.get();
     const swarm::VersionVector applied = what_counts(*device);
-    note("same_deltas_everywhere", applied == what_counts(*first),
-         who + " holds " + std::to_string(applied.delta_count()) + " deltas, node " +
-             std::to_string(first->index) + " holds " +
-             std::to_string(what_counts(*first).delta_count()));
+    if (first == nullptr) {
+      first = device.get();
+      of_first = applied;
+    }
+    note("same_deltas_everywhere", applied == of_first, [&] {
+      return who() + " holds " + std::to_string(applied.delta_count()) + " deltas, node " +
+             std::to_string(first->index) + " holds " + std::to_string(of_first.delta_count());
+    });
     note("same_base_everywhere", device->learner().base_hash() == first->learner().base_hash(),
-         who + " has another base than node " + std::to_string(first->index));
+         [&] { return who() + " has another base than node " + std::to_string(first->index); });
   }
 }
 
@@ -155,8 +223,9 @@ void Checker::faults_happened(const World& world) {
   const auto expect = [&](bool is_wanted, std::string_view name) {
     if (!is_wanted) return;
     const auto found = world.sometimes.find(name);
-    note("every_fault_happened", found != world.sometimes.end() && found->second > 0,
-         std::string(name) + " never happened; make the run longer or the fault more frequent");
+    note("every_fault_happened", found != world.sometimes.end() && found->second > 0, [&] {
+      return std::string(name) + " never happened; make the run longer or the fault more frequent";
+    });
   };
   expect(scenario.network.loss > 0, "frames_resent");
   expect(scenario.network.drop > 0, "frames_dropped");

@@ -3,6 +3,7 @@
 // signed and works out for itself what a base must be.
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/learner.h"
@@ -11,6 +12,25 @@ namespace starling::sim {
 
 class Device;
 class World;
+
+// Every delta that was signed, with all its faces.
+using Ledger = std::map<swarm::DeltaKey, std::vector<swarm::SharedBytes>>;
+
+// What bases must be: genesis and the deltas of the ledger that they count. The next one asked for
+// is worked out from the last, by what they count differently, as sums are exact.
+class ExpectedBase {
+ public:
+  // Requires: both outlive this.
+  ExpectedBase(const Course& course, const Ledger& ledger)
+      : ledger_(&ledger), base_(course.table, course.genesis) {}
+  // Nothing when a number was signed twice, or it is not known any more what a delta counts for.
+  std::optional<swarm::Digest> of(const swarm::Exchange& exchange);
+
+ private:
+  const Ledger* ledger_;
+  swarm::Base base_;
+  std::vector<uint32_t> counted_;  // by place in the ledger: as one of so many copies
+};
 
 class Checker {
  public:
@@ -21,6 +41,7 @@ class Checker {
     uint64_t failures = 0;
     std::string first;  // failure, in words
   };
+  using Outcomes = std::map<std::string, Outcome, std::less<>>;  // by check
 
   void signed_by_origin(const swarm::DeltaKey& key, const swarm::SharedBytes& frame);
   // A node is about to add this to its base.
@@ -31,22 +52,24 @@ class Checker {
   void liveness(const World& world);
   void faults_happened(const World& world);
 
-  const std::map<std::string, Outcome>& outcomes() const { return outcomes_; }
+  const Outcomes& outcomes() const { return outcomes_; }
   bool is_satisfied() const;
   uint64_t deltas() const { return ledger_.size(); }
   double mean_delta_bytes() const;
 
  private:
   void keeps_budget(const World& world, const Device& device);
-  void note(const std::string& check, bool is_good, const std::string& failure);
-  // Genesis and what the ledger has of `applied`; nothing when a number was signed twice.
-  std::optional<swarm::Digest> base_of(const swarm::Exchange& exchange) const;
+  // `failure` is put into words only when it is one.
+  template <typename Words>
+  void note(std::string_view check, bool is_good, Words failure);
+  void compare_bases(const World& world, bool is_thorough);
+  void judges_fairly(const World& world, const Device& device);
   std::string name(const World& world, uint32_t node) const;
 
   const Course* course_;
-  std::map<swarm::DeltaKey, std::vector<swarm::SharedBytes>> ledger_;
+  Ledger ledger_;
   uint64_t delta_bytes_max_ = 0;  // of the largest frame
-  std::map<std::string, Outcome> outcomes_;
+  Outcomes outcomes_;
 };
 
 }  // namespace starling::sim

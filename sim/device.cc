@@ -193,16 +193,18 @@ void Device::boot() {
   if (disk_.admissions != nullptr) expel();
   swarm::Recovered recovered{.have = learner_->exchange().applied(),
                              .stored = {},
-                             .members = disk_.members,
+                             .members = {},
                              .admissions = {},
                              .today = {}};
+  for (const auto& record : disk_.members) recovered.members.push_back(*record);
   if (disk_.admissions != nullptr) {
     for (const auto& [item_id, item] : disk_.admissions->items())
-      recovered.admissions.push_back(item.bytes);
+      recovered.admissions.push_back(item->bytes);
   }
   for (const Disk::Entry& entry : disk_.log) {
     if (!recovered.have.contains(entry.key)) continue;
-    recovered.stored.push_back({entry.key, {}, entry.norm});
+    const auto summary = swarm::inspect_delta(world->course->table, payload_of(*entry.frame));
+    recovered.stored.push_back({entry.key, {}, swarm::believed_norm(*summary)});
     recovered.stored.back().hash =
         swarm::short_hash(swarm::parse_header(*entry.frame)->payload_hash);
   }
@@ -253,13 +255,15 @@ void Device::crash(bool loses_disk) {
 
 void Device::input(swarm::Input event) {
   if (!is_up()) return;
-  std::vector<swarm::Output> outbox;
+  std::vector<swarm::Output> outbox = std::exchange(spare_outbox_, {});
   state_->handle(std::move(event), instant(), outbox);
   const swarm::Instant deadline = state_->next_deadline();
   assert(deadline > instant());
   ++wake_token;
   if (deadline != swarm::never) wake_at(deadline);
-  for (const swarm::Output& output : outbox) perform(output);
+  for (swarm::Output& output : outbox) perform(std::move(output));
+  outbox.clear();
+  spare_outbox_ = std::move(outbox);
 }
 
 void Device::charge(size_t bytes) {
@@ -341,13 +345,12 @@ void Device::publish() {
   if (tamper && tamper->attack() == Attack::replay) replay_frames();
 }
 
-void Device::deliver(const swarm::Deliver& delivery) {
-  swarm::Deliver complete = delivery;
-  world->checker.applied(*world, index, complete.key, complete.frame);
+void Device::deliver(swarm::Deliver delivery) {
+  world->checker.applied(*world, index, delivery.key, delivery.frame);
   if (slice) {
-    inbox_.emplace_back(std::move(complete));
+    inbox_.emplace_back(std::move(delivery));
   } else {
-    apply(complete);
+    apply(delivery);
   }
 }
 
@@ -380,9 +383,9 @@ void Device::expel() {
 }
 
 void Device::prove(const swarm::Prove& request) {
-  const auto other = disk_.frames.find(request.key);
-  if (other == disk_.frames.end()) return;
-  const auto proof = swarm::prove(*other->second, *request.frame);
+  const swarm::SharedBytes* const other = disk_.frames.find(request.key);
+  if (other == nullptr) return;
+  const auto proof = swarm::prove(**other, *request.frame);
   if (!proof) return;
   ++world->sometimes["proofs"];
   input(swarm::ImportedMessage{
@@ -396,9 +399,9 @@ void Device::base_changed() {
 }
 
 std::optional<swarm::Bytes> Device::payload(const swarm::DeltaKey& key) const {
-  const auto found = disk_.frames.find(key);
-  if (found == disk_.frames.end()) return std::nullopt;
-  const swarm::ByteView payload = payload_of(*found->second);
+  const swarm::SharedBytes* const found = disk_.frames.find(key);
+  if (found == nullptr) return std::nullopt;
+  const swarm::ByteView payload = payload_of(**found);
   return swarm::Bytes(payload.begin(), payload.end());
 }
 
@@ -425,9 +428,8 @@ void Device::announce() {
 // ---- Disk
 
 void Device::store(const swarm::Store& store) {
-  const auto summary = swarm::inspect_delta(world->course->table, payload_of(*store.frame));
-  disk_.log.push_back({store.key, store.frame, swarm::believed_norm(*summary)});
-  disk_.frames[store.key] = store.frame;
+  disk_.log.push_back({store.key, store.frame});
+  disk_.frames.put(store.key, store.frame);
 }
 
 // Retention: a snapshot of what is settled, then the oldest deltas in it go.
@@ -515,16 +517,15 @@ std::string Device::take_over(const swarm::SnapshotOffer& offer) {
 
 // ---- Outputs
 
-void Device::perform(const swarm::Output& output) {
+void Device::perform(swarm::Output output) {
   std::visit(Overloaded{
-                 [&](const swarm::Send& request) { send(request.to, request.message); },
+                 [&](swarm::Send& request) { send(request.to, std::move(request.message)); },
                  [&](const swarm::SendFrame& request) {
                    send_delta(request.to, request.key, request.frame, false);
                  },
                  [&](const swarm::SendStored& request) {
-                   const auto found = disk_.frames.find(request.key);
-                   if (found != disk_.frames.end())
-                     send_delta(request.to, request.key, found->second, true);
+                   const swarm::SharedBytes* const found = disk_.frames.find(request.key);
+                   if (found != nullptr) send_delta(request.to, request.key, *found, true);
                  },
                  [&](const swarm::SendChunk& request) { send_chunk(request); },
                  [&](const swarm::Open& open) { world->dial(index, open.address, open.expected); },
@@ -532,12 +533,12 @@ void Device::perform(const swarm::Output& output) {
                    if (!clings_to(close.peer)) world->cut(index, close.peer, close.reason);
                  },
                  [&](const swarm::Store& request) { store(request); },
-                 [&](const swarm::Deliver& delivery) { deliver(delivery); },
+                 [&](swarm::Deliver& delivery) { deliver(std::move(delivery)); },
                  [&](const swarm::SaveChunk& chunk) { save_chunk(chunk); },
                  [&](const swarm::InstallSnapshot& ready) {
                    world->at(world->now + disk_delay, SnapshotReady{index, boots, ready.offer});
                  },
-                 [&](const swarm::SaveMembers& save) { disk_.members = save.records; },
+                 [&](swarm::SaveMembers& save) { disk_.members = std::move(save.records); },
                  [&](const swarm::AdmissionsChanged& changed) {
                    disk_.admissions = changed.admissions;
                    expel();

@@ -11,6 +11,7 @@
 #include "sim/learner.h"
 #include "sim/network.h"
 #include "sim/run_checkpoint.h"
+#include "swarm/shelves.h"
 #include "swarm/state.h"
 
 namespace starling::sim {
@@ -30,12 +31,11 @@ struct Disk {
   struct Entry {
     swarm::DeltaKey key;
     swarm::SharedBytes frame;
-    double norm = 0;  // as believed
   };
   uint64_t epoch = 0;
-  std::deque<Entry> log;                                 // in the order they came
-  std::map<swarm::DeltaKey, swarm::SharedBytes> frames;  // of the log
-  std::vector<swarm::MemberRecord> members;
+  std::deque<Entry> log;                      // in the order they came
+  swarm::Shelves<swarm::SharedBytes> frames;  // of the log
+  std::vector<swarm::SharedRecord> members;
   std::shared_ptr<const swarm::Admissions> admissions;  // nobody is revoked here as yet
   std::optional<Learner::Checkpoint> checkpoint;
   std::deque<std::pair<swarm::SnapshotOffer, swarm::Bytes>> snapshots;  // offered; at most three
@@ -115,7 +115,7 @@ class Device {
   uint64_t next_epoch() const;
   void wake_at(swarm::Instant deadline);
   void replay_log();
-  void perform(const swarm::Output& output);
+  void perform(swarm::Output output);
   Lessons::Own own_lessons() const;
   uint64_t lesson_seed() const;
   std::optional<swarm::Publish> publication(const swarm::SwarmView& view,
@@ -127,7 +127,7 @@ class Device {
                   const swarm::SharedBytes& frame, bool is_asked);
   void send_chunk(const swarm::SendChunk& request);
   void store(const swarm::Store& store);
-  void deliver(const swarm::Deliver& delivery);
+  void deliver(swarm::Deliver delivery);
   void apply(const swarm::Deliver& delivery);
   void save_chunk(const swarm::SaveChunk& chunk);
   std::string take_over(const swarm::SnapshotOffer& offer);
@@ -147,6 +147,7 @@ class Device {
   void base_changed();
 
   std::unique_ptr<swarm::State> state_;
+  std::vector<swarm::Output> spare_outbox_;  // empty; its room is used again
   std::unique_ptr<Learner> learner_;
   std::optional<Keys> keys_;
   swarm::PeerId id_;

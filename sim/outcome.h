@@ -30,7 +30,7 @@ struct Outcome {
   double delta_bytes = 0;  // of a delta's frame, mean
   uint64_t deltas = 0;     // published in all
   Sometimes sometimes;
-  std::map<std::string, Checker::Outcome> checkers;
+  Checker::Outcomes checkers;
 };
 
 // Names of the checks that did not hold.

@@ -92,7 +92,8 @@ Result<Prepared, Failure> prepare(const SimulateOptions& options, const Ranks& r
   // Once as it is kept, once as it is in the file.
   const bool has_checkpoints = !options.checkpoint.empty() || !options.resume.empty();
   const uint64_t kept = has_checkpoints ? 2 * run_checkpoint_size(*scenario) : 0;
-  const uint64_t memory = memory_estimate(*scenario, options.threads, ranks.count()) + kept;
+  const uint64_t memory =
+      memory_estimate(*scenario, options.threads, options.until_s, ranks.count()) + kept;
   std::printf("seed %llu\n", static_cast<unsigned long long>(options.seed));
   const std::string processes =
       ranks.is_alone() ? "" : std::to_string(ranks.count()) + " processes with ";
@@ -174,8 +175,8 @@ std::optional<Failure> lack_of_memory(uint64_t needed) {
                      "; fewer --nodes or a smaller learn.model need less"};
 }
 
-std::optional<Failure> lack_of_memory(const Scenario& scenario, uint32_t threads) {
-  return lack_of_memory(memory_estimate(scenario, threads));
+std::optional<Failure> lack_of_memory(const Scenario& scenario, uint32_t threads, double until_s) {
+  return lack_of_memory(memory_estimate(scenario, threads, until_s));
 }
 
 int run_simulation(const SimulateOptions& options, Signals& signals) {

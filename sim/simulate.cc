@@ -31,6 +31,20 @@ std::vector<std::vector<double>> of_all(const World& world, size_t width, F numb
   return rows;
 }
 
+// Deltas that a node keeps account of, of all its members together.
+double deltas_kept(const Scenario& scenario, double until_s) {
+  constexpr double judged_each = 48;  // of a member, as swarm/judgement.h
+  const Scenario::Learn& learn = scenario.learn;
+  const double exchange_s = learn.steps_per_exchange * learn.step_ms / 1000;
+  double exchanges = static_cast<double>(learn.steps) / learn.steps_per_exchange;
+  for (const double bound_s : {learn.seconds, until_s}) {
+    if (bound_s > 0) exchanges = std::min(exchanges, bound_s / exchange_s);
+  }
+  const double nodes = scenario.run.nodes, logged = 1.25 * scenario.run.log_deltas_max;
+  const double made = nodes * std::floor(exchanges);
+  return logged > 0 ? std::min(made, std::max(logged, nodes * judged_each)) : made;
+}
+
 double backdoor_success_of(const World& world, const Lessons& lessons) {
   const auto successes = of_all(world, 1, [&](const Device& device) {
     return std::vector<double>{backdoor_success(device.learner().snapshot(), lessons)};
@@ -145,13 +159,16 @@ void run_otherwise(Scenario scenario, const Lessons& lessons, const RunOptions& 
 
 }  // namespace
 
-uint64_t memory_estimate(const Scenario& scenario, uint32_t threads, uint32_t processes) {
+uint64_t memory_estimate(const Scenario& scenario, uint32_t threads, double until_s,
+                         uint32_t processes) {
   const Course course = make_course(scenario);
   const uint64_t nodes = scenario.run.nodes, parameters = course.genesis.size();
   const uint64_t fixed_size = data_memory(scenario) + (64u << 20);
   const bool has_checkpoints = scenario.faults.until_s > 0 || scenario.run.log_deltas_max > 0;
   uint64_t node = parameters * 8 + 64 * 1024;  // base, error memory, the protocol
-  node += nodes * 1024;                        // what it knows of each member
+  // Measured: of each member and of the deltas.
+  const double deltas = deltas_kept(scenario, until_s);
+  node += nodes * (deltas > 0 ? 1600 : 700) + static_cast<uint64_t>(450 * deltas);
   if (has_checkpoints) node += parameters * 20;
   if (course.shape) {
     model::TrainerOptions options;

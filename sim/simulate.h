@@ -26,10 +26,13 @@ struct SimulateOptions {
 };
 
 // Bytes that a run of this scenario will take at most in each of so many processes, roughly: what
-// is checked before it starts.
-uint64_t memory_estimate(const Scenario& scenario, uint32_t threads, uint32_t processes = 1);
+// is checked before it starts. `until_s`: where it is to stop, in virtual seconds; 0: at its own
+// end.
+uint64_t memory_estimate(const Scenario& scenario, uint32_t threads, double until_s = 0,
+                         uint32_t processes = 1);
 // Where the machine has less than that, or than `needed`.
-std::optional<Failure> lack_of_memory(const Scenario& scenario, uint32_t threads);
+std::optional<Failure> lack_of_memory(const Scenario& scenario, uint32_t threads,
+                                      double until_s = 0);
 std::optional<Failure> lack_of_memory(uint64_t needed);
 
 struct RunOptions {

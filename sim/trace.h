@@ -1,6 +1,7 @@
 #pragma once
 // The hash of a run: BLAKE2b chained over its events in order. Two runs with one hash have seen the
 // same events with the same content at the same instants.
+#include <array>
 #include <span>
 #include <string>
 
@@ -11,8 +12,9 @@ namespace starling::sim {
 class Trace {
  public:
   void absorb(uint64_t number) {
-    for (int shift = 0; shift < 64; shift += 8)
-      buffer_.push_back(static_cast<uint8_t>(number >> shift));
+    std::array<uint8_t, 8> bytes;
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(number >> (8 * i));
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
     if (buffer_.size() >= block_size) fold();
   }
   void absorb(swarm::ByteView bytes) {

@@ -8,6 +8,8 @@
 #include "sim/chance.h"
 #include "swarm/codec.h"
 #include "swarm/inbound.h"
+#include "swarm/roster.h"
+#include "swarm/shared_admissions.h"
 #include "swarm/signature_memory.h"
 
 namespace starling::sim {
@@ -48,6 +50,7 @@ World::World(const Scenario& with, const Course& of, const Lessons& dealt,
       swarm(swarm::swarm_id_of(root.public_key)),
       network(with, options.seed, sometimes),
       checker(of),
+      links_(with.run.nodes),
       fault_rng_(rng_for(options.seed, Purpose::faults)),
       until_(options.until_s > 0 ? micros_of_s(options.until_s)
                                  : std::numeric_limits<Micros>::max()),
@@ -73,32 +76,37 @@ World::World(const Scenario& with, const Course& of, const Lessons& dealt,
 // ---- Events
 
 void World::at(Micros when, Happening happening) {
-  queue_.push_back({std::max(when, now), order_++, std::move(happening)});
-  std::push_heap(queue_.begin(), queue_.end());
+  agenda_.put(std::max(when, now), std::move(happening));
 }
 
 bool World::run(const std::function<bool()>& watch) {
   watch_ = watch;
   swarm::SignatureMemory good(signatures_remembered_max);
   const swarm::SignatureMemory::Scope scope(good);
-  while (!is_over_ && !queue_.empty()) {
+  // Nor has each its own copy of what all know of each other.
+  swarm::Roster::InternedRecords records;
+  const swarm::Roster::InternedRecords::Scope records_scope(records);
+  swarm::Admissions::InternedItems items;
+  const swarm::Admissions::InternedItems::Scope items_scope(items);
+  swarm::SharedAdmissions::InternedSets sets;
+  const swarm::SharedAdmissions::InternedSets::Scope sets_scope(sets);
+  while (!is_over_ && !agenda_.empty()) {
     if (journal_ != nullptr && !journal_->step(*this)) return false;
-    if (queue_.front().at > until_) {
+    if (agenda_.next_at() > until_) {
       stop_here();
       break;
     }
-    std::pop_heap(queue_.begin(), queue_.end());
-    Event event = std::move(queue_.back());
-    queue_.pop_back();
-    perform(std::move(event));
+    auto [at, what] = agenda_.take();
+    now = at;
+    perform(std::move(what));
   }
   if (journal_ != nullptr) journal_->finish(*this, is_stopped_);
   return !is_stopped_;
 }
 
-void World::record(const Event& event) {
-  trace_.absorb(static_cast<uint64_t>(event.at));
-  trace_.absorb(event.what.index());
+void World::record(const Happening& what) {
+  trace_.absorb(static_cast<uint64_t>(now));
+  trace_.absorb(what.index());
   std::visit(
       Overloaded{
           [&](const Arrival& arrival) {
@@ -114,59 +122,56 @@ void World::record(const Event& event) {
           [&](const Tick&) {},
           [&](const auto& of_a_node) { trace_.absorb(of_a_node.node); },
       },
-      event.what);
+      what);
 }
 
-void World::perform(Event event) {
-  now = event.at;
+void World::perform(Happening event) {
   const auto node_of_event =
       std::visit(Overloaded{[](const Arrival& arrival) -> int64_t { return arrival.to; },
                             [](const LinkBreaks&) -> int64_t { return -1; },
                             [](const FaultDue&) -> int64_t { return -1; },
                             [](const Tick&) -> int64_t { return -1; },
                             [](const auto& other) -> int64_t { return other.node; }},
-                 event.what);
+                 event);
   // A paused device meets everything when it wakes, in the order it came.
   if (node_of_event >= 0 && devices[static_cast<size_t>(node_of_event)]->paused_until > now) {
-    return at(devices[static_cast<size_t>(node_of_event)]->paused_until, std::move(event.what));
+    return at(devices[static_cast<size_t>(node_of_event)]->paused_until, std::move(event));
   }
   ++events;
   record(event);
-  std::visit(
-      Overloaded{
-          [&](const Arrival& what) { happen(what); },
-          [&](const LinkBreaks& what) { happen(what); },
-          [&](const LinkGone& what) {
-            Device& device = *devices[what.node];
-            const uint32_t other = node_of(what.peer);
-            // A newer link of the two is not what went down.
-            if (is_stale(what.node, what.boot) || links_.contains(std::minmax(what.node, other)))
-              return;
-            device.input(swarm::LinkDown{what.peer, what.reason});
-          },
-          [&](const DialEnds& what) { happen(what); },
-          [&](const WakeUp& what) {
-            if (devices[what.node]->wake_token == what.token)
-              devices[what.node]->input(swarm::Wake{});
-          },
-          [&](const SliceEnds& what) { happen(what); },
-          [&](const AnnounceDue& what) {
-            if (!is_stale(what.node, what.boot)) devices[what.node]->announce();
-          },
-          [&](const ChunkWritten& what) {
-            if (!is_stale(what.node, what.boot))
-              devices[what.node]->chunk_written(what.file, what.index);
-          },
-          [&](const SnapshotReady& what) {
-            if (!is_stale(what.node, what.boot)) devices[what.node]->install(what.offer);
-          },
-          [&](const IntrigueDue& what) {
-            if (!is_stale(what.node, what.boot)) devices[what.node]->intrigue();
-          },
-          [&](const FaultDue& what) { happen(what); },
-          [&](const Tick& what) { happen(what); },
-      },
-      event.what);
+  std::visit(Overloaded{
+                 [&](const Arrival& what) { happen(what); },
+                 [&](const LinkBreaks& what) { happen(what); },
+                 [&](const LinkGone& what) {
+                   Device& device = *devices[what.node];
+                   const uint32_t other = node_of(what.peer);
+                   // A newer link of the two is not what went down.
+                   if (is_stale(what.node, what.boot) || links_.contains(what.node, other)) return;
+                   device.input(swarm::LinkDown{what.peer, what.reason});
+                 },
+                 [&](const DialEnds& what) { happen(what); },
+                 [&](const WakeUp& what) {
+                   if (devices[what.node]->wake_token == what.token)
+                     devices[what.node]->input(swarm::Wake{});
+                 },
+                 [&](const SliceEnds& what) { happen(what); },
+                 [&](const AnnounceDue& what) {
+                   if (!is_stale(what.node, what.boot)) devices[what.node]->announce();
+                 },
+                 [&](const ChunkWritten& what) {
+                   if (!is_stale(what.node, what.boot))
+                     devices[what.node]->chunk_written(what.file, what.index);
+                 },
+                 [&](const SnapshotReady& what) {
+                   if (!is_stale(what.node, what.boot)) devices[what.node]->install(what.offer);
+                 },
+                 [&](const IntrigueDue& what) {
+                   if (!is_stale(what.node, what.boot)) devices[what.node]->intrigue();
+                 },
+                 [&](const FaultDue& what) { happen(what); },
+                 [&](const Tick& what) { happen(what); },
+             },
+             event);
 }
 
 swarm::Input World::opened(const Arrival& arrival) {
@@ -191,8 +196,8 @@ swarm::Input World::opened(const Arrival& arrival) {
 }
 
 void World::happen(const Arrival& arrival) {
-  const auto link = links_.find(std::minmax(arrival.from, arrival.to));
-  if (link == links_.end() || link->second.generation != arrival.generation) return;
+  const Link* const link = links_.find(arrival.from, arrival.to);
+  if (link == nullptr || link->generation != arrival.generation) return;
   Device& device = *devices[arrival.to];
   device.received_bytes +=
       arrival.parcel.bytes->size() + (arrival.parcel.is_delta ? 0 : swarm::header_size);
@@ -200,8 +205,8 @@ void World::happen(const Arrival& arrival) {
 }
 
 void World::happen(const LinkBreaks& breaks) {
-  const auto link = links_.find(std::minmax(breaks.from, breaks.to));
-  if (link == links_.end() || link->second.generation != breaks.generation) return;
+  const Link* const link = links_.find(breaks.from, breaks.to);
+  if (link == nullptr || link->generation != breaks.generation) return;
   ++sometimes["links_broken"];
   cut(breaks.from, devices[breaks.to]->id(), "connection timed out");
 }
@@ -243,21 +248,20 @@ void World::happen(const DialEnds& ends) {
   if (!target.is_up()) return fail("connection refused");
   if (target.id() == device.id() || (ends.expected && *ends.expected != target.id()))
     return fail("another identity");
-  const auto pair = std::minmax(device.index, target.index);
-  if (links_.contains(pair)) return;
-  links_[pair].generation = ++generations_;
+  if (links_.contains(device.index, target.index)) return;
+  links_.add(device.index, target.index).generation = ++generations_;
   ++sometimes["links"];
   const swarm::PeerId target_id = target.id();
-  const swarm::Membership membership = target.record().membership;
-  target.input(swarm::LinkUp{device.id(), device.record().membership, device.address, false});
+  const swarm::Membership membership = target.membership();
+  target.input(swarm::LinkUp{device.id(), device.membership(), device.address, false});
   device.input(swarm::LinkUp{target_id, membership, ends.address, true});
 }
 
 void World::transmit(uint32_t from, const swarm::PeerId& to, Parcel parcel) {
   const uint32_t target = node_of(to);
-  const auto found = links_.find(std::minmax(from, target));
-  if (found == links_.end()) return;
-  Link& link = found->second;
+  Link* const found = links_.find(from, target);
+  if (found == nullptr) return;
+  Link& link = *found;
   const size_t size = parcel.bytes->size() + (parcel.is_delta ? 0 : swarm::header_size);
   devices[from]->charge(size);
   ++devices[from]->frames_sent;
@@ -270,7 +274,7 @@ void World::transmit(uint32_t from, const swarm::PeerId& to, Parcel parcel) {
 
 void World::cut(uint32_t node, const swarm::PeerId& peer, const std::string& reason) {
   const uint32_t other = node_of(peer);
-  if (links_.erase(std::minmax(node, other)) == 0) return;
+  if (!links_.erase(node, other)) return;
   const Micros when = now + link_gone_delay;
   at(when, LinkGone{node, devices[node]->boots, devices[other]->id(), reason});
   at(when, LinkGone{other, devices[other]->boots, devices[node]->id(), reason});
@@ -282,10 +286,7 @@ void World::cut_all(uint32_t node, const std::string& reason) {
 
 std::vector<swarm::PeerId> World::linked_to(uint32_t node) const {
   std::vector<swarm::PeerId> peers;
-  for (const auto& [pair, link] : links_) {
-    if (pair.first == node) peers.push_back(devices[pair.second]->id());
-    if (pair.second == node) peers.push_back(devices[pair.first]->id());
-  }
+  for (const auto& [other, place] : links_.of(node)) peers.push_back(devices[other]->id());
   return peers;
 }
 
@@ -304,7 +305,9 @@ uint32_t World::component_count() const {
     while (leader[node] != node) node = leader[node] = leader[leader[node]];
     return node;
   };
-  for (const auto& [pair, link] : links_) leader[find(pair.first)] = find(pair.second);
+  for (uint32_t node = 0; node < leader.size(); ++node) {
+    for (const auto& [other, place] : links_.of(node)) leader[find(node)] = find(other);
+  }
   uint32_t count = 0;
   for (uint32_t node = 0; node < leader.size(); ++node)
     count += devices[node]->is_up() && find(node) == node && !is_shut_out(node) ? 1 : 0;

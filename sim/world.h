@@ -3,14 +3,19 @@
 // second driver of swarm/state.h beside the node's. Everything that happens goes into the trace in
 // order; the slices of learning that are under way at one instant are computed in parallel, each
 // touching its own device alone, so the trace does not depend on the number of threads.
+#include <cstring>
 #include <functional>
+#include <map>
 #include <memory>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
+#include "sim/agenda.h"
 #include "sim/checker.h"
 #include "sim/device.h"
 #include "sim/journal.h"
+#include "sim/link_table.h"
 #include "sim/network.h"
 #include "sim/ranks.h"
 #include "sim/trace.h"
@@ -139,7 +144,7 @@ class World {
   void identify(const swarm::PeerId& id, uint32_t node) { nodes_of_ids_[id] = node; }
   uint32_t node_of(const swarm::PeerId& id) const { return nodes_of_ids_.at(id); }
   std::vector<swarm::PeerId> linked_to(uint32_t node) const;
-  bool are_linked(uint32_t a, uint32_t b) const { return links_.contains(std::minmax(a, b)); }
+  bool are_linked(uint32_t a, uint32_t b) const { return links_.contains(a, b); }
   uint32_t component_count() const;
   bool is_shut_out(uint32_t node) const;  // as an honest node knows
   bool may_learn() const { return !is_settling(); }
@@ -180,16 +185,11 @@ class World {
   double probe_quality();
 
  private:
-  struct Link {
-    uint64_t generation = 0;
-    Way ways[2];  // from the lower index, from the higher
-  };
-  struct Event {
-    Micros at;
-    uint64_t order;
-    Happening what;
-    bool operator<(const Event& other) const {  // for a heap: the earliest on top
-      return at != other.at ? at > other.at : order > other.order;
+  struct IdHash {
+    size_t operator()(const swarm::PeerId& id) const {  // is a hash itself
+      size_t hash = 0;
+      std::memcpy(&hash, id.bytes.data(), sizeof hash);
+      return hash;
     }
   };
   void set_up_devices();
@@ -204,8 +204,8 @@ class World {
   bool is_on_duty(const Device& device) const;
   void go_away(Device& device);
   void strike(FaultKind kind, Device& device);
-  void perform(Event event);
-  void record(const Event& event);
+  void perform(Happening what);
+  void record(const Happening& what);
   void happen(const Arrival& arrival);
   void happen(const LinkBreaks& breaks);
   void happen(const DialEnds& dial);
@@ -222,14 +222,13 @@ class World {
   swarm::Input opened(const Arrival& arrival);
   bool is_stale(uint32_t node, uint64_t boot) const { return devices[node]->boots != boot; }
 
-  std::vector<Event> queue_;
-  uint64_t order_ = 0;
-  std::map<std::pair<uint32_t, uint32_t>, Link> links_;
+  Agenda<Happening> agenda_;
+  LinkTable links_;
   uint64_t generations_ = 0;
-  std::map<swarm::PeerId, uint32_t> nodes_of_ids_;
+  std::unordered_map<swarm::PeerId, uint32_t, IdHash> nodes_of_ids_;  // asked only
   std::map<std::string, uint32_t> nodes_of_addresses_;
   // What any receiver's checks say of a sealed frame, worked out once: same bytes, same answer.
-  std::map<const swarm::Bytes*, std::pair<swarm::SharedBytes, swarm::Input>> judged_;
+  std::unordered_map<const swarm::Bytes*, std::pair<swarm::SharedBytes, swarm::Input>> judged_;
   Rng fault_rng_;
   Trace trace_;
   Micros settles_from_ = -1;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <tuple>
 
 namespace starling::swarm {
@@ -19,19 +18,33 @@ double believed_norm(const DeltaSummary& summary) {
 
 double usual_norm(std::vector<NormVote> votes) {
   if (votes.size() < reference_norms_min) return 0;
-  std::sort(votes.begin(), votes.end(), [](const NormVote& a, const NormVote& b) {
+  // The origins in order, each with the number of its votes: a window has thousands of them.
+  std::sort(votes.begin(), votes.end(),
+            [](const NormVote& a, const NormVote& b) { return a.origin < b.origin; });
+  struct Ballot {
+    double norm = 0;
+    uint32_t origin = 0;  // by its place in that order
+    uint32_t votes = 0;   // that it has
+  };
+  std::vector<Ballot> ballots;
+  ballots.reserve(votes.size());
+  uint32_t origins = 0;
+  for (size_t begin = 0, end = 0; begin < votes.size(); begin = end, ++origins) {
+    while (end < votes.size() && votes[end].origin == votes[begin].origin) ++end;
+    for (size_t i = begin; i < end; ++i)
+      ballots.push_back({votes[i].norm, origins, static_cast<uint32_t>(end - begin)});
+  }
+  std::sort(ballots.begin(), ballots.end(), [](const Ballot& a, const Ballot& b) {
     return std::tie(a.norm, a.origin) < std::tie(b.norm, b.origin);
   });
-  std::map<PeerId, double> counts;
-  for (const NormVote& vote : votes) ++counts[vote.origin];
   // The lower median: half of all votes lie at or below it, but for what rounding loses.
-  const double half = static_cast<double>(counts.size()) / 2 - 1e-9;
+  const double half = static_cast<double>(origins) / 2 - 1e-9;
   double below = 0;
-  for (const NormVote& vote : votes) {
-    below += 1 / counts.at(vote.origin);
-    if (below >= half) return vote.norm;
+  for (const Ballot& ballot : ballots) {
+    below += 1 / static_cast<double>(ballot.votes);
+    if (below >= half) return ballot.norm;
   }
-  return votes.back().norm;
+  return ballots.back().norm;
 }
 
 ReferenceNorm::ReferenceNorm(const Config& config)

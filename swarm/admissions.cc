@@ -12,6 +12,7 @@
 #include "swarm/admissions.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "swarm/wire.h"
 
@@ -165,8 +166,27 @@ std::array<uint8_t, 16> Admissions::rank_of(const Place& place, const PublicKey&
 }
 
 const Membership& Admissions::membership_at(const ItemId& id) const {
-  return std::get<Membership>(items_.at(id).content);
+  return std::get<Membership>(items_.at(id)->content);
 }
+
+void Admissions::keep(const ItemId& id, Item item) {
+  items_.emplace(id, InternedItems::of(id, std::move(item)));
+  fresh_.push_back(id);
+}
+
+bool Admissions::knows(const Membership& membership) const {
+  return items_.contains(id_of(tagged(membership_tag, encode(membership))));
+}
+
+bool Admissions::knows(const Revocation& revocation) const {
+  return items_.contains(id_of(tagged(revocation_tag, encode(revocation))));
+}
+
+bool Admissions::knows(const Accusation& accusation) const {
+  return items_.contains(accusation_id(accusation));
+}
+
+bool Admissions::knows(const Bytes& item) const { return items_.contains(id_of(item)); }
 
 Admissions::Taken Admissions::put(const Membership& membership) {
   Bytes bytes = tagged(membership_tag, encode(membership));
@@ -176,17 +196,20 @@ Admissions::Taken Admissions::put(const Membership& membership) {
   const auto found = places_.find(place);
   const Rank rank{rank_of(place, membership.identity), id};
   if (found != places_.end() && found->second.size() >= contenders_max) {
-    const Rank highest = *found->second.rbegin();
+    const Rank highest = found->second.back();
     if (highest < rank) return Taken::crowded;
     forget_membership(highest.second);
-    found->second.erase(highest);
+    found->second.pop_back();
     --bindings_;
   } else if (bindings_ >= bindings_max) {
     return Taken::crowded;
   }
-  places_[place].insert(rank);
-  by_identity_[peer_id_of(membership.identity)].insert(id);
-  items_.emplace(id, Item{std::move(bytes), membership});
+  std::vector<Rank>& ranks = places_[place];
+  ranks.insert(std::lower_bound(ranks.begin(), ranks.end(), rank), rank);
+  disputed_ += ranks.size() == 2;
+  std::vector<ItemId>& held = by_identity_[peer_id_of(membership.identity)];
+  held.insert(std::lower_bound(held.begin(), held.end(), id), id);
+  keep(id, Item{std::move(bytes), membership});
   ++bindings_;
   return Taken::added;
 }
@@ -199,7 +222,7 @@ Admissions::Taken Admissions::add(const Membership& membership) {
   const auto found = places_.find(place);
   const Rank rank{rank_of(place, membership.identity), id};
   if (found != places_.end() && found->second.size() >= contenders_max &&
-      *found->second.rbegin() < rank) {
+      found->second.back() < rank) {
     return Taken::crowded;
   }
   if (!check(membership, swarm_)) return Taken::forged;
@@ -225,7 +248,7 @@ bool Admissions::has_room(const Revocation& revocation, const ItemId& id) const 
 void Admissions::drop_highest(const PeerId& signer) {
   std::set<ItemId>& own = by_signer_.at(signer);
   const ItemId id = *own.rbegin();
-  const Revocation& gone = std::get<Revocation>(items_.at(id).content);
+  const Revocation& gone = std::get<Revocation>(items_.at(id)->content);
   const auto named = revoked_.find({gone.kind, gone.subject});
   named->second.erase({signer, id});
   if (named->second.empty()) revoked_.erase(named);
@@ -260,7 +283,7 @@ Admissions::Taken Admissions::add(const Revocation& revocation) {
   const PeerId signer = revocation.by ? peer_id_of(revocation.by->identity) : PeerId{};
   revoked_[{revocation.kind, revocation.subject}].insert({signer, id});
   by_signer_[signer].insert(id);
-  items_.emplace(id, Item{std::move(bytes), revocation});
+  keep(id, Item{std::move(bytes), revocation});
   ++revocations_;
   return Taken::added;
 }
@@ -277,7 +300,7 @@ Admissions::Taken Admissions::add(const Equivocation& proof) {
   if (!is_known(origin)) return Taken::crowded;
   if (!check(proof, swarm_)) return Taken::forged;
   equivocators_.insert(origin);
-  items_.emplace(id, Item{admission_item(proof), proof});
+  keep(id, Item{admission_item(proof), proof});
   return Taken::added;
 }
 
@@ -293,12 +316,12 @@ Admissions::Taken Admissions::add(const Accusation& accusation) {
   if (is_full) forget_accusation(*own->second.rbegin());
   by_accuser_[accuser].insert(id);
   by_accused_[accusation.accused].insert(id);
-  items_.emplace(id, Item{admission_item(accusation), accusation});
+  keep(id, Item{admission_item(accusation), accusation});
   return Taken::added;
 }
 
 void Admissions::forget_accusation(ItemId id) {
-  const Accusation& gone = std::get<Accusation>(items_.at(id).content);
+  const Accusation& gone = std::get<Accusation>(items_.at(id)->content);
   by_accuser_.at(peer_id_of(gone.accuser)).erase(id);
   by_accused_.at(gone.accused).erase(id);
   items_.erase(id);
@@ -318,7 +341,7 @@ std::vector<Accusation> Admissions::accusations(const PeerId& accused) const {
   const auto named = by_accused_.find(accused);
   if (named == by_accused_.end()) return {};
   for (const ItemId& id : named->second) {
-    const Accusation& accusation = std::get<Accusation>(items_.at(id).content);
+    const Accusation& accusation = std::get<Accusation>(items_.at(id)->content);
     const PeerId accuser = peer_id_of(accusation.accuser);
     if (!outcasts_.contains(accuser)) found.emplace(accuser, accusation);
   }
@@ -337,7 +360,7 @@ std::vector<PeerId> Admissions::accused() const {
 
 // The member of the root's through whom it came.
 PeerId Admissions::voice_of(const PeerId& peer) const {
-  const Membership& membership = membership_at(*by_identity_.at(peer).begin());
+  const Membership& membership = membership_at(by_identity_.find(peer)->second.front());
   return membership.issuers.empty() ? peer : peer_id_of(membership.issuers.front().identity);
 }
 
@@ -353,8 +376,8 @@ size_t Admissions::voices_against(const PeerId& accused) const {
 void Admissions::forget_membership(const ItemId& id) {
   const PublicKey identity = membership_at(id).identity;
   const PeerId peer = peer_id_of(identity);
-  std::set<ItemId>& held = by_identity_.at(peer);
-  held.erase(id);
+  std::vector<ItemId>& held = by_identity_[peer];
+  std::erase(held, id);
   items_.erase(id);
   if (!held.empty()) return;
   forget_accusations(peer);
@@ -381,7 +404,11 @@ Admissions::Taken Admissions::add(ByteView item) {
   return revocation ? add(*revocation) : Taken::forged;
 }
 
-void Admissions::settle() {
+std::vector<Admissions::ItemId> Admissions::settle() {
+  std::vector<ItemId> fresh = std::exchange(fresh_, {});
+  std::sort(fresh.begin(), fresh.end());
+  fresh.erase(std::unique(fresh.begin(), fresh.end()), fresh.end());
+  std::erase_if(fresh, [this](const ItemId& id) { return !items_.contains(id); });
   Writer ids;
   for (const auto& [id, item] : items_) ids.raw(id);
   digest_ = blake2b(ids.bytes());
@@ -392,6 +419,9 @@ void Admissions::settle() {
   }
   expelled_.insert(equivocators_.begin(), equivocators_.end());
   outcasts_ = expelled_;
+  // Where nobody has said anything against anybody, and no place has two claims, all are good.
+  const bool is_peaceful = revoked_.empty() && equivocators_.empty() && disputed_ == 0;
+  if (is_peaceful && bindings_ < bindings_max) return fresh;
   for (const auto& [peer, held] : by_identity_) {
     size_t good = 0, revoked = 0;
     for (const ItemId& id : held) {
@@ -403,6 +433,7 @@ void Admissions::settle() {
     outcasts_.insert(peer);
     if (revoked == held.size()) expelled_.insert(peer);
   }
+  return fresh;
 }
 
 bool Admissions::is_said_by(const std::set<Word>& words, const PeerId& signer) {
@@ -440,6 +471,9 @@ bool Admissions::has_place(const Membership& membership) const {
   const Place place = place_of(membership);
   const auto found = places_.find(place);
   if (found == places_.end()) return true;
+  const bool is_alone = found->second.size() == 1 &&
+                        membership_at(found->second.front().second).identity == membership.identity;
+  if (is_alone) return true;
   const auto own = rank_of(place, membership.identity);
   return std::none_of(found->second.begin(), found->second.end(), [&](const Rank& rank) {
     return rank.first < own && !is_revoked(membership_at(rank.second));
@@ -456,7 +490,9 @@ Admissions::Standing Admissions::standing(const Membership& membership) const {
 
 std::vector<Admissions::Dispute> Admissions::disputes() const {
   std::vector<Dispute> disputes;
+  if (disputed_ == 0) return disputes;
   for (const auto& [place, ranks] : places_) {
+    if (ranks.size() < 2) continue;
     Dispute dispute;
     for (const Rank& rank : ranks) {
       const Membership& membership = membership_at(rank.second);

@@ -14,6 +14,7 @@
 //     are known; of one accuser those with the lowest ids, `accusations_per_member` of them.
 // Thread: a value; queries are const.
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <variant>
@@ -22,6 +23,8 @@
 #include "swarm/accusation.h"
 #include "swarm/admission.h"
 #include "swarm/equivocation.h"
+#include "swarm/interned.h"
+#include "swarm/sorted_map.h"
 
 namespace starling::swarm {
 
@@ -63,6 +66,8 @@ class Admissions {
     Bytes bytes;  // as encoded, with its tag before it
     std::variant<Membership, Revocation, Equivocation, Accusation> content;
   };
+  using Items = std::map<ItemId, std::shared_ptr<const Item>>;  // copies of the set share them
+  using InternedItems = Interned<ItemId, Item>;
   explicit Admissions(const SwarmId& swarm) : swarm_(swarm) { settle(); }
 
   // crowded: authentic, but there is no room for it, or those that came before it rank lower; or
@@ -74,8 +79,15 @@ class Admissions {
   Taken add(const Equivocation& proof);     // crowded: nobody knows a membership of its origin yet
   Taken add(const Accusation& accusation);  // crowded: one of the two is not known yet
   Taken add(ByteView item);                 // as from a peer or the disk
-  // To be called after additions, before questions.
-  void settle();
+  bool knows(const Membership& membership) const;
+  bool knows(const Revocation& revocation) const;
+  bool knows(const Accusation& accusation) const;
+  bool knows(const Bytes& item) const;
+  // Two sets of one digest are equal to the last byte.
+  bool is_told_by_digest() const { return equivocators_.empty() && by_accuser_.empty(); }
+  // To be called after additions, before questions. Gives what has come into the set since the last
+  // time, in order of id.
+  std::vector<ItemId> settle();
 
   enum class Standing : uint8_t { good, revoked, displaced };
   // Requires: it checks. It need not be in the set.
@@ -114,7 +126,7 @@ class Admissions {
   // A place that nobody has, or had too often to be given again.
   bool is_free(const PeerId& issuer, uint32_t slot) const;
 
-  const std::map<ItemId, Item>& items() const { return items_; }
+  const Items& items() const { return items_; }
   const Digest& digest() const { return digest_; }  // of all items
 
  private:
@@ -130,6 +142,7 @@ class Admissions {
   static Place place_of(const Membership& membership);
   static std::array<uint8_t, 16> rank_of(const Place& place, const PublicKey& identity);
   const Membership& membership_at(const ItemId& id) const;
+  void keep(const ItemId& id, Item item);
   Taken put(const Membership& membership);
   void forget_membership(const ItemId& id);
   bool is_revoked(const Membership& membership) const;
@@ -146,12 +159,14 @@ class Admissions {
   PeerId voice_of(const PeerId& peer) const;
 
   SwarmId swarm_;
-  std::map<ItemId, Item> items_;
+  Items items_;
+  std::vector<ItemId> fresh_;  // came since the last settle(); may be gone again
   size_t bindings_ = 0, revocations_ = 0;
-  std::map<Place, std::set<Rank>> places_;
+  SortedMap<Place, std::vector<Rank>> places_;  // the lowest first
+  size_t disputed_ = 0;                         // places of more than one
   std::map<std::pair<RevokedKind, std::array<uint8_t, 20>>, std::set<Word>> revoked_;
-  std::map<PeerId, std::set<ItemId>> by_signer_;  // revocations
-  std::map<PeerId, std::set<ItemId>> by_identity_;
+  std::map<PeerId, std::set<ItemId>> by_signer_;        // revocations
+  SortedMap<PeerId, std::vector<ItemId>> by_identity_;  // in order
   std::set<PeerId> equivocators_;
   std::map<PeerId, std::set<ItemId>> by_accuser_, by_accused_;
   std::set<PeerId> outcasts_, expelled_;

@@ -10,8 +10,8 @@ DeltaLog::Standing DeltaLog::standing(const DeltaKey& key, const ShortHash& hash
   if (have_.contains(key)) {
     // A delta that is folded into a snapshot left no hash behind: it can only be taken for the same
     // one.
-    const auto found = entries_.find(key);
-    const bool is_other = found != entries_.end() && found->second.hash != hash;
+    const Entry* const found = entries_.find(key);
+    const bool is_other = found != nullptr && found->hash != hash;
     return is_other ? Standing::equivocation : Standing::duplicate;
   }
   const auto& streams = have_.streams();
@@ -29,12 +29,12 @@ DeltaLog::Standing DeltaLog::standing(const DeltaKey& key, const ShortHash& hash
 }
 
 std::optional<ShortHash> DeltaLog::hash_of(const DeltaKey& key) const {
-  const auto found = entries_.find(key);
-  return found == entries_.end() ? std::nullopt : std::optional(found->second.hash);
+  const Entry* const found = entries_.find(key);
+  return found == nullptr ? std::nullopt : std::optional(found->hash);
 }
 
 void DeltaLog::remember(const DeltaKey& key, const Entry& entry) {
-  if (!entries_.emplace(key, entry).second) return;
+  if (!entries_.put(key, entry)) return;
   order_.push_back({++arrivals_, key});
   while (order_.size() > log_entries_max) {
     entries_.erase(order_.front().key);
@@ -46,15 +46,20 @@ void DeltaLog::add(const DeltaKey& key, const Entry& entry) {
   const VersionVector::Insert result = have_.insert(key);
   assert(result == VersionVector::Insert::added);
   static_cast<void>(result);
+  ++changes_;
   remember(key, entry);
 }
 
 void DeltaLog::restore(const DeltaKey& key, const Entry& entry) {
   if (have_.insert(key) == VersionVector::Insert::too_far) return;
+  ++changes_;
   remember(key, entry);
 }
 
-void DeltaLog::merge(const VersionVector& have) { have_.merge(have); }
+void DeltaLog::merge(const VersionVector& have) {
+  have_.merge(have);
+  ++changes_;
+}
 
 void DeltaLog::forget(std::span<const DeltaKey> keys) {
   for (const DeltaKey& key : keys) entries_.erase(key);
@@ -73,8 +78,8 @@ std::vector<DeltaKey> DeltaLog::arrived(uint64_t after, uint64_t until) const {
 }
 
 uint32_t DeltaLog::size_of(const DeltaKey& key) const {
-  const auto found = entries_.find(key);
-  return found == entries_.end() ? 0 : found->second.size;
+  const Entry* const found = entries_.find(key);
+  return found == nullptr ? 0 : found->size;
 }
 
 uint64_t DeltaLog::count_of(const PeerId& origin) const {

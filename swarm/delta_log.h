@@ -3,13 +3,12 @@
 // the log on disk can still serve its hash, size and norm. The frames themselves lie with the
 // driver.
 #include <deque>
-#include <map>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "swarm/bytes.h"
-#include "swarm/version_vector.h"
+#include "swarm/shelves.h"
 
 namespace starling::swarm {
 
@@ -40,6 +39,7 @@ class DeltaLog {
   // None: not served any more, or never had.
   std::optional<ShortHash> hash_of(const DeltaKey& key) const;
   const VersionVector& have() const { return have_; }
+  uint64_t changes() const { return changes_; }   // of `have`, at most so many
   uint32_t size_of(const DeltaKey& key) const;    // bytes of the frame; 0: not known
   uint64_t count_of(const PeerId& origin) const;  // deltas of that member that we have
   // How many came in this life, also from disk: the number of the newest.
@@ -51,13 +51,14 @@ class DeltaLog {
   void remember(const DeltaKey& key, const Entry& entry);
 
   VersionVector have_;
-  std::map<DeltaKey, Entry> entries_;
+  Shelves<Entry> entries_;
   struct Arrival {
     uint64_t number = 0;
     DeltaKey key;
   };
   std::deque<Arrival> order_;  // may name forgotten keys
   uint64_t arrivals_ = 0;
+  uint64_t changes_ = 0;
 };
 
 }  // namespace starling::swarm

@@ -198,7 +198,7 @@ struct InstallSnapshot {  // all chunks are there: check the file, replace the b
   SnapshotOffer offer;
 };
 struct SaveMembers {  // remember across restarts
-  std::vector<MemberRecord> records;
+  std::vector<SharedRecord> records;
 };
 // The new set: to be remembered across restarts, and asked at every handshake.
 struct AdmissionsChanged {

@@ -1,12 +1,3 @@
-// judgement = version floor:int usual:f64 standings count:int *(peer newest:int) count:int *record
-//             count:int *cut count:int *final count:int *peer
-// version   = %x03
-// standings = count:int *(peer agreement:f64 held:flag share:int)
-// record    = interval:int origin:20 epoch:int seq:int digest:64 norm:f64 vote:f64
-//             divisor:int
-// cut       = index:int stale:flag usual:f64 count:int *peer *f64      ; count squared dot products
-// final     = origin:20 epoch:int seq:int divisor:int                  ; not 1
-// All lists in strictly increasing order of their keys; int, flag as in codec.cc; peer is 20 bytes.
 #include "swarm/judgement.h"
 
 #include <algorithm>
@@ -17,12 +8,10 @@
 namespace starling::swarm {
 namespace {
 
-constexpr uint8_t format_version = 3;
 constexpr uint64_t clock_steps_max = 4 * horizon_intervals;  // the floor follows at the next update
 
 uint64_t cut_before(uint64_t interval) { return interval / cut_stride; }
 uint64_t first_cut_over(uint64_t interval) { return (interval + cut_stride - 1) / cut_stride; }
-uint64_t last_cut_over(uint64_t interval) { return (interval + window_intervals - 1) / cut_stride; }
 uint64_t window_begin(uint64_t cut) {
   const uint64_t end = cut * cut_stride;
   return end >= window_intervals ? end - window_intervals + 1 : 1;
@@ -145,20 +134,18 @@ Standings judge(const Products& products, Standings before, const JudgementRules
 // lag far behind (they sleep, or are gone) are not waited for. When too few go on for two fifths,
 // as after the others left for good, those few reach it by much work.
 bool Judgement::is_reached(uint64_t interval) const {
-  uint64_t active = 0, reached = 0;
-  for (const auto& [origin, newest] : newest_) {
-    active += newest + active_lag_max >= interval;
-    reached += newest >= interval;
-  }
+  const uint64_t reached = newest_tally_.at_least(interval);
   if (reached == 0) return false;
+  const uint64_t active =
+      newest_tally_.at_least(interval - std::min<uint64_t>(interval, active_lag_max));
   if (5 * reached > 2 * active && (reached > 1 || active == 1)) return true;
-  const auto first = records_.lower_bound(Place{interval, {}});
-  return static_cast<uint64_t>(std::distance(first, records_.end())) >= patience_deltas * reached;
+  return records_tally_.at_least(interval) >= patience_deltas * reached;
 }
 
 uint64_t Judgement::clock() const {
   const uint64_t start = floor_ * cut_stride, end = start + clock_steps_max;
-  uint64_t interval = start;
+  // What everybody has reached, the swarm has.
+  uint64_t interval = std::clamp(newest_tally_.lowest(), start, end);
   while (interval < end && is_reached(interval + 1)) ++interval;
   return interval;
 }
@@ -180,6 +167,10 @@ uint64_t Judgement::next_interval(const PeerId& self) const {
 }
 
 // ---- Deltas
+
+uint64_t Judgement::last_cut_over(uint64_t interval) {
+  return (interval + window_intervals - 1) / cut_stride;
+}
 
 // By which an interval's deltas are weighed; none: by what is settled.
 const Judgement::Cut* Judgement::cut_over(uint64_t interval) const {
@@ -207,11 +198,18 @@ uint32_t Judgement::add(const DeltaKey& key, const DeltaSummary& summary, ByteVi
   const PeerId& origin = key.stream.origin;
   if (expelled_.contains(origin)) return apart;
   if (newest_.size() < origins_judged_max || newest_.contains(origin)) {
-    uint64_t& newest = newest_[origin];
-    newest = std::max(newest, interval);
+    const auto [newest, is_first] = newest_.emplace(origin, interval);
+    if (is_first) newest_tally_.add(interval);
+    if (newest->second < interval) {
+      newest_tally_.remove(newest->second);
+      newest_tally_.add(newest->second = interval);
+    }
   }
   uint32_t divisor = weigh(origin, interval, summary.norm);
-  if (interval > clock() + ahead_max + 1) divisor = apart;
+  if (interval > clock() + ahead_max + 1) {
+    divisor = apart;
+    weighed_to_ = std::min(weighed_to_, interval);
+  }
   if (last_cut_over(interval) <= floor_ || records_.size() >= judgement_records_max) {
     settle(key, divisor);
     return divisor;
@@ -223,6 +221,7 @@ uint32_t Judgement::add(const DeltaKey& key, const DeltaSummary& summary, ByteVi
     found->second.divisor = divisor;
     return divisor;
   }
+  records_tally_.add(interval);
   make_stale(interval);
   return divisor;
 }
@@ -257,6 +256,9 @@ std::map<DeltaKey, uint32_t> Judgement::expel(const PeerId& origin) {
   std::erase_if(final_, [&](const auto& item) { return item.first.stream.origin == origin; });
   newest_.erase(origin);
   settled_.erase(origin);
+  weighed_to_ = 0;
+  for (auto& [index, cut] : cuts_) cut.is_settled = false;
+  count_anew();
   return before;
 }
 
@@ -317,26 +319,49 @@ Products Judgement::measure(uint64_t cut, double usual, const PayloadSource& pay
   return products;
 }
 
-std::vector<Judgement::Change> Judgement::update(const PayloadSource& payloads) {
-  const uint64_t now = clock();
-  last_ = std::max(floor_, cut_before(now));
+// Works out again the cuts in whose window something is new, and those after them for as long as
+// they come out otherwise. Gives the first that did; one beyond the last: none.
+uint64_t Judgement::update_cuts(const PayloadSource& payloads) {
   const Standings* before = &settled_;
   double usual = usual_;
+  bool has_moved = false;  // the cut before
+  uint64_t first_moved = last_ + 1;
   for (uint64_t k = floor_ + 1; k <= last_; ++k) {
     Cut& cut = cuts_[k];
+    if (cut.is_settled && !cut.is_stale && !has_moved) {
+      usual = cut.usual;
+      before = &cut.standings;
+      continue;
+    }
     usual = usual_at(k, usual);
     const bool is_measured = !cut.is_stale && cut.usual == usual;
     if (rules_.is_on && !is_measured) cut.products = measure(k, usual, payloads);
-    cut.is_stale = false;
-    cut.usual = usual;
     Standings standings = *before;
-    cut.standings =
-        rules_.is_on ? judge(cut.products, std::move(standings), rules_) : std::move(standings);
+    if (rules_.is_on) standings = judge(cut.products, std::move(standings), rules_);
+    has_moved = cut.usual != usual || cut.standings != standings;
+    if (has_moved) first_moved = std::min(first_moved, k);
+    cut.is_stale = false;
+    cut.is_settled = true;
+    cut.usual = usual;
+    cut.standings = std::move(standings);
     before = &cut.standings;
   }
+  // The clock may go back when origins come anew.
+  for (auto at = cuts_.upper_bound(last_); at != cuts_.end(); ++at) at->second.is_settled = false;
+  return first_moved;
+}
+
+// Only what a cut weighs that has moved, and what is not beyond the last window yet, can count
+// otherwise than it did.
+std::vector<Judgement::Change> Judgement::update(const PayloadSource& payloads) {
+  const uint64_t now = clock();
+  last_ = std::max(floor_, cut_before(now));
+  const uint64_t first_moved = std::min(update_cuts(payloads), last_);
+  const uint64_t from = std::min(weighed_to_, first_moved > 3 ? window_begin(first_moved) : 0);
   std::vector<Change> changes;
-  for (auto& [place, record] : records_) {
-    const auto& [interval, key] = place;
+  for (auto at = records_.lower_bound(Place{from, {}}); at != records_.end(); ++at) {
+    const auto& [interval, key] = at->first;
+    Record& record = at->second;
     if (record.divisor == absent) continue;
     const bool is_early = interval > now + ahead_max + 1;
     const uint32_t divisor = is_early ? apart : weigh(key.stream.origin, interval, record.norm);
@@ -345,6 +370,7 @@ std::vector<Judgement::Change> Judgement::update(const PayloadSource& payloads) 
     changes.push_back({key, record.divisor, divisor, is_large});
     record.divisor = divisor;
   }
+  weighed_to_ = window_begin(last_);
   fold();
   return changes;
 }
@@ -353,6 +379,7 @@ void Judgement::undo(const Change& change) {
   for (auto& [place, record] : records_) {
     if (place.second != change.key) continue;
     record.divisor = change.before;
+    weighed_to_ = std::min(weighed_to_, place.first);  // it is tried again
     return;
   }
   settle(change.key, change.before);  // it became final with the last update
@@ -366,15 +393,24 @@ void Judgement::fold() {
   settled_ = cuts_.at(floor_).standings;
   usual_ = cuts_.at(floor_).usual;
   cuts_.erase(cuts_.begin(), cuts_.upper_bound(floor_));
-  std::erase_if(records_, [&](const auto& item) {
-    if (last_cut_over(item.first.first) > floor_) return false;
-    if (item.second.divisor != absent) settle(item.first.second, item.second.divisor);
-    return true;
-  });
+  auto at = records_.begin();
+  for (; at != records_.end() && last_cut_over(at->first.first) <= floor_; ++at) {
+    if (at->second.divisor != absent) settle(at->first.second, at->second.divisor);
+  }
+  records_.erase(records_.begin(), at);
   std::erase_if(newest_, [&](const auto& item) {
     return item.second + active_lag_max < floor_ * cut_stride && !settled_[item.first].is_held;
   });
   std::erase_if(settled_, [&](const auto& item) { return !newest_.contains(item.first); });
+  if (!cuts_.empty()) cuts_.begin()->second.is_settled = false;
+  count_anew();
+}
+
+void Judgement::count_anew() {
+  newest_tally_.clear();
+  records_tally_.clear();
+  for (const auto& [origin, newest] : newest_) newest_tally_.add(newest);
+  for (const auto& [place, record] : records_) records_tally_.add(place.first);
 }
 
 const Standings& Judgement::standings() const {
@@ -403,6 +439,20 @@ std::optional<uint32_t> Judgement::divisor_of(const DeltaKey& key) const {
   return std::nullopt;
 }
 
+SortedMap<DeltaKey, uint32_t> Judgement::divisors() const {
+  std::vector<std::pair<DeltaKey, uint32_t>> known;
+  for (const auto& [place, record] : records_) {
+    if (record.divisor != absent) known.emplace_back(place.second, record.divisor);
+  }
+  std::stable_sort(known.begin(), known.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  SortedMap<DeltaKey, uint32_t> divisors;
+  for (const auto& [key, divisor] : known) {
+    if (!divisors.contains(key)) divisors[key] = divisor;
+  }
+  return divisors;
+}
+
 std::vector<std::pair<DeltaKey, uint32_t>> Judgement::open_deltas() const {
   // Twice the window, so that whoever starts from a snapshot can measure again what is late.
   const uint64_t now = last_ * cut_stride;
@@ -427,158 +477,6 @@ void Judgement::mark_absent(const DeltaKey& key) {
   for (auto& [place, record] : records_) {
     if (place.second == key) record.divisor = absent;
   }
-}
-
-// ---- Bytes
-
-namespace {
-
-void write_f64(Writer& writer, double value) { writer.u64(std::bit_cast<uint64_t>(value)); }
-double read_f64(Reader& reader) {
-  const double value = std::bit_cast<double>(reader.u64());
-  if (!std::isfinite(value)) reader.fail(DropReason::malformed);
-  return std::isfinite(value) ? value : 0;
-}
-PeerId read_peer(Reader& reader) { return PeerId{reader.array<20>()}; }
-
-// Puts a key at the end of a sorted container, or fails.
-template <typename Container, typename... Value>
-void append(Reader& reader, Container& container, Value&&... value) {
-  const size_t size = container.size();
-  const auto at = container.emplace_hint(container.end(), std::forward<Value>(value)...);
-  if (container.size() == size || std::next(at) != container.end())
-    reader.fail(DropReason::malformed);
-}
-
-void write_standings(Writer& writer, const Standings& standings) {
-  writer.varint(standings.size());
-  for (const auto& [peer, standing] : standings) {
-    writer.raw(peer.bytes);
-    write_f64(writer, standing.agreement);
-    writer.flag(standing.is_held);
-    writer.varint(standing.share);
-  }
-}
-
-Standings read_standings(Reader& reader) {
-  Standings standings;
-  const uint64_t count = reader.varint(origins_judged_max);
-  for (uint64_t i = 0; i < count && !reader.fault(); ++i) {
-    const PeerId peer = read_peer(reader);
-    Standing standing{.agreement = read_f64(reader), .is_held = reader.flag()};
-    standing.share = static_cast<uint32_t>(reader.varint(origins_judged_max));
-    if (standing.share == 0) reader.fail(DropReason::malformed);
-    append(reader, standings, peer, standing);
-  }
-  return standings;
-}
-
-}  // namespace
-
-Bytes Judgement::encode() const {
-  Writer writer;
-  writer.u8(format_version);
-  writer.varint(floor_);
-  write_f64(writer, usual_);
-  write_standings(writer, settled_);
-  writer.varint(newest_.size());
-  for (const auto& [peer, newest] : newest_) {
-    writer.raw(peer.bytes);
-    writer.varint(newest);
-  }
-  writer.varint(records_.size());
-  for (const auto& [place, record] : records_) {
-    const auto& [interval, key] = place;
-    writer.varint(interval);
-    writer.raw(key.stream.origin.bytes);
-    writer.varint(key.stream.epoch);
-    writer.varint(key.seq);
-    writer.u64(record.digest);
-    write_f64(writer, record.norm);
-    write_f64(writer, record.vote);
-    writer.varint(record.divisor);
-  }
-  writer.varint(cuts_.size());
-  for (const auto& [index, cut] : cuts_) {
-    writer.varint(index);
-    writer.flag(cut.is_stale);
-    write_f64(writer, cut.usual);
-    writer.varint(cut.products.origins.size());
-    for (const PeerId& peer : cut.products.origins) writer.raw(peer.bytes);
-    for (const double dot : cut.products.dots) write_f64(writer, dot);
-  }
-  writer.varint(final_.size());
-  for (const auto& [key, divisor] : final_) {
-    writer.raw(key.stream.origin.bytes);
-    writer.varint(key.stream.epoch);
-    writer.varint(key.seq);
-    writer.varint(divisor);
-  }
-  writer.varint(expelled_.size());
-  for (const PeerId& peer : expelled_) writer.raw(peer.bytes);
-  return writer.take();
-}
-
-void Judgement::read(Reader& reader) {
-  if (reader.u8() != format_version) reader.fail(DropReason::bad_version);
-  floor_ = reader.varint(interval_max);
-  usual_ = read_f64(reader);
-  settled_ = read_standings(reader);
-  for (uint64_t count = reader.varint(origins_judged_max); count > 0 && !reader.fault(); --count) {
-    const PeerId peer = read_peer(reader);
-    append(reader, newest_, peer, reader.varint(interval_max));
-  }
-  for (uint64_t count = reader.varint(judgement_records_max); count > 0 && !reader.fault();
-       --count) {
-    Place place;
-    place.first = reader.varint(interval_max);
-    place.second.stream.origin = read_peer(reader);
-    place.second.stream.epoch = reader.varint();
-    place.second.seq = reader.varint();
-    Record record{.digest = reader.u64()};
-    record.norm = read_f64(reader);
-    record.vote = read_f64(reader);
-    record.divisor = static_cast<uint32_t>(reader.varint(absent));
-    if (last_cut_over(place.first) <= floor_) reader.fail(DropReason::malformed);
-    append(reader, records_, place, record);
-  }
-  for (uint64_t count = reader.varint(horizon_intervals); count > 0 && !reader.fault(); --count) {
-    const uint64_t index = reader.varint(interval_max);
-    Cut cut;
-    cut.is_stale = reader.flag();
-    cut.usual = read_f64(reader);
-    const uint64_t origins = reader.varint(origins_judged_max);
-    std::set<PeerId> sorted;
-    for (uint64_t i = 0; i < origins && !reader.fault(); ++i) {
-      cut.products.origins.push_back(read_peer(reader));
-      append(reader, sorted, cut.products.origins.back());
-    }
-    for (uint64_t i = 0; i < origins * origins && !reader.fault(); ++i)
-      cut.products.dots.push_back(read_f64(reader));
-    if (index <= floor_) reader.fail(DropReason::malformed);
-    append(reader, cuts_, index, std::move(cut));
-  }
-  for (uint64_t count = reader.varint(judgement_records_max); count > 0 && !reader.fault();
-       --count) {
-    DeltaKey key{.stream = {.origin = read_peer(reader)}};
-    key.stream.epoch = reader.varint(UINT64_MAX);
-    key.seq = reader.varint(UINT64_MAX);
-    const auto divisor = static_cast<uint32_t>(reader.varint(absent - 1));
-    if (divisor == 1) reader.fail(DropReason::malformed);
-    append(reader, final_, key, divisor);
-  }
-  for (uint64_t count = reader.varint(origins_judged_max); count > 0 && !reader.fault(); --count)
-    append(reader, expelled_, read_peer(reader));
-}
-
-Result<Done, DropReason> Judgement::decode(ByteView bytes) {
-  Reader reader(bytes);
-  Judgement next(*table_, rules_);
-  next.read(reader);
-  if (const auto fault = reader.finish()) return Unexpected{*fault};
-  next.last_ = next.floor_;
-  *this = std::move(next);
-  return Done{};
 }
 
 }  // namespace starling::swarm

@@ -32,6 +32,7 @@
 
 #include "swarm/bytes.h"
 #include "swarm/delta_codec.h"
+#include "swarm/tally.h"
 #include "swarm/version_vector.h"
 #include "swarm/wire.h"
 
@@ -121,6 +122,8 @@ class Judgement {
   std::map<PeerId, uint64_t> apart_counts() const;  // by origin, those that have any
   // As how many copies a delta counts; none: it is not known any more, or not yet here.
   std::optional<uint32_t> divisor_of(const DeltaKey& key) const;
+  // Likewise of all that are known, by key.
+  SortedMap<DeltaKey, uint32_t> divisors() const;
   bool has_final() const { return floor_ > 0; }
   // Every delta from the first one of its stream on that a cut to come may still weigh, with what
   // it counts as.
@@ -141,18 +144,22 @@ class Judgement {
   };
   struct Cut {
     bool is_stale = true;
-    double usual = 0;  // norm, in the window; 0: not known
+    bool is_settled = false;  // worked out here, from the cut before as it still is
+    double usual = 0;         // norm, in the window; 0: not known
     Products products;
     Standings standings;
   };
   using Place = std::pair<uint64_t, DeltaKey>;  // interval and key
 
+  static uint64_t last_cut_over(uint64_t interval);
   uint32_t weigh(const PeerId& origin, uint64_t interval, double norm) const;
   const Cut* cut_over(uint64_t interval) const;
   bool is_reached(uint64_t interval) const;
   double usual_at(uint64_t cut, double before) const;
   Products measure(uint64_t cut, double usual, const PayloadSource& payloads) const;
+  uint64_t update_cuts(const PayloadSource& payloads);
   void fold();
+  void count_anew();
   void make_stale(uint64_t interval);
   void settle(const DeltaKey& key, uint32_t divisor);
   void read(Reader& reader);
@@ -168,6 +175,8 @@ class Judgement {
   std::map<DeltaKey, uint32_t> final_;  // of deltas older than the floor, unless it is 1
   std::map<PeerId, uint64_t> newest_;
   std::set<PeerId> expelled_;
+  Tally newest_tally_, records_tally_;  // intervals of the two above
+  uint64_t weighed_to_ = 0;  // records of earlier intervals count as the cuts say, until those move
 };
 
 }  // namespace starling::swarm

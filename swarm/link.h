@@ -9,7 +9,7 @@
 #include "swarm/instant.h"
 #include "swarm/replay_window.h"
 #include "swarm/token_bucket.h"
-#include "swarm/version_vector.h"
+#include "swarm/told.h"
 
 namespace starling::swarm {
 
@@ -44,7 +44,7 @@ struct Link {
   uint32_t heartbeat_count = 0;
   uint64_t echo_ms = 0;                          // its clock, from its last heartbeat
   Instant echo_at;                               // when that came
-  VersionVector have;                            // what it told of
+  Told told;                                     // of the deltas it has
   bool is_have_unsure = false;                   // that does not add up: it is asked for the whole
   bool is_have_wanted = true;                    // it has yet to be told the whole of ours
   std::set<PeerId> owed;                         // members whose records it has yet to get

@@ -1,6 +1,7 @@
 #pragma once
 // Control messages between two linked peers: the payloads of FrameKind::control. Grammar on top of
 // codec.cc.
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -47,6 +48,8 @@ struct MemberRecord {
   bool left = false;      // it said goodbye
   Signature signature{};  // by the member over all of the above
 };
+
+using SharedRecord = std::shared_ptr<const MemberRecord>;  // never null
 
 // Why a peer dialled: what stands in its Hello.
 enum class Wish : uint8_t {

@@ -21,25 +21,50 @@ bool has_source(const std::vector<PullSource>& sources, const PeerId& peer) {
 // oldest of every stream come before the second oldest of any, so that one long stream starves
 // nobody.
 std::vector<std::pair<uint64_t, DeltaKey>> offered(const VersionVector& mine,
-                                                   const VersionVector& theirs, size_t each_max) {
+                                                   const PullSource& source, size_t each_max) {
   constexpr uint64_t window = 65;
   std::vector<std::pair<uint64_t, DeltaKey>> keys;
-  auto at = mine.streams().begin();
-  for (const auto& [stream, seen] : theirs.streams()) {
-    while (at != mine.streams().end() && at->first < stream) ++at;
-    const bool is_known = at != mine.streams().end() && at->first == stream;
-    const Seen own = is_known ? at->second : Seen{};
-    if (own == seen) continue;
+  const auto offer = [&](const Stream& stream, const Seen& seen) {
+    const auto known = mine.streams().find(stream);
+    const Seen own = known == mine.streams().end() ? Seen{} : known->second;
+    if (own == seen) return;
     for (const uint64_t seq : missing_numbers(own, seen, each_max)) {
       if (seq - own.contiguous > window) break;
       keys.emplace_back(seq - own.contiguous, DeltaKey{stream, seq});
     }
+  };
+  if (source.ahead == nullptr) {
+    for (const auto& [stream, seen] : source.have->streams()) offer(stream, seen);
+  } else {
+    for (const Stream& stream : *source.ahead)
+      offer(stream, source.have->streams().find(stream)->second);
   }
   std::sort(keys.begin(), keys.end());
   return keys;
 }
 
 }  // namespace
+
+// ---- When each is due, also counted by time: what is next is asked at every event
+
+void Pulls::set_due(Want& want, Instant due) {
+  if (want.due == due) return;
+  const auto old = dues_.find(want.due);
+  if (old != dues_.end() && --old->second == 0) dues_.erase(old);
+  want.due = due;
+  ++dues_[due];
+}
+
+std::map<DeltaKey, Pulls::Want>::iterator Pulls::forget(std::map<DeltaKey, Want>::iterator at) {
+  const auto due = dues_.find(at->second.due);
+  if (--due->second == 0) dues_.erase(due);
+  return wants_.erase(at);
+}
+
+void Pulls::arrived(const DeltaKey& key) {
+  const auto found = wants_.find(key);
+  if (found != wants_.end()) forget(found);
+}
 
 bool Pulls::make_room() {
   if (wants_.size() < wants_max) return true;
@@ -49,7 +74,7 @@ bool Pulls::make_room() {
     if (worst == wants_.end() || at->second.rounds > worst->second.rounds) worst = at;
   }
   if (worst == wants_.end()) return false;
-  wants_.erase(worst);
+  forget(worst);
   return true;
 }
 
@@ -57,14 +82,14 @@ void Pulls::admit(const VersionVector& mine, const std::vector<PullSource>& sour
                   const std::function<bool(const DeltaKey&)>& is_wanted, Instant now) {
   for (const PullSource& source : sources) {
     size_t admitted = 0;
-    for (const auto& [distance, key] : offered(mine, *source.have, config_.pulls_in_flight_max)) {
+    for (const auto& [distance, key] : offered(mine, source, config_.pulls_in_flight_max)) {
       if (admitted >= config_.pulls_in_flight_max) break;
       const auto found = wants_.find(key);
       if (found != wants_.end()) {
         // The origin itself says that it has sent it: it is not on its way any more.
         Want& want = found->second;
         const bool is_first = !want.asked && want.rounds == 0 && want.tried.empty();
-        if (is_first && source.peer == key.stream.origin) want.due = std::min(want.due, now);
+        if (is_first && source.peer == key.stream.origin) set_due(want, std::min(want.due, now));
         continue;
       }
       if (!is_wanted(key) || !make_room()) continue;
@@ -73,26 +98,28 @@ void Pulls::admit(const VersionVector& mine, const std::vector<PullSource>& sour
                              source.peer != key.stream.origin &&
                              has_source(sources, key.stream.origin);
       want.due = is_pushed ? now.after(push_grace_ms) : now;
+      ++dues_[want.due];
       wants_.emplace(key, std::move(want));
       ++admitted;
     }
   }
 }
 
-void Pulls::rest(Want& want, Instant now) const {
+void Pulls::rest(Want& want, Instant now) {
   want.asked.reset();
   want.tried.clear();
   const int64_t pause_ms = pull_retry_min_ms << std::min(want.rounds, 8u);
-  want.due = now.after(std::min(pause_ms, pull_retry_max_ms));
+  set_due(want, now.after(std::min(pause_ms, pull_retry_max_ms)));
   ++want.rounds;
 }
 
 Pulls::Asks Pulls::plan(const VersionVector& mine, const std::vector<PullSource>& sources,
                         const std::function<bool(const DeltaKey&)>& is_wanted, Instant now,
                         uint64_t in_flight_max) {
-  std::erase_if(wants_, [&](const auto& item) {
-    return mine.contains(item.first) || (!item.second.asked && !is_wanted(item.first));
-  });
+  for (auto at = wants_.begin(); at != wants_.end();) {
+    const bool is_over = mine.contains(at->first) || (!at->second.asked && !is_wanted(at->first));
+    at = is_over ? forget(at) : std::next(at);
+  }
   admit(mine, sources, is_wanted, now);
   std::map<PeerId, size_t> load;
   size_t total = 0;
@@ -127,12 +154,12 @@ Pulls::Asks Pulls::plan(const VersionVector& mine, const std::vector<PullSource>
       if (chosen == nullptr || load[source.peer] < load[chosen->peer]) chosen = &source;
     }
     if (!is_told_of) {
-      wants_.erase(key);
+      arrived(key);
     } else if (!is_untried) {
       rest(want, now);
     } else if (chosen != nullptr) {
       want.asked = chosen->peer;
-      want.due = now.after(config_.pull_timeout_ms);
+      set_due(want, now.after(config_.pull_timeout_ms));
       ++load[chosen->peer];
       ++total;
       asks[chosen->peer].push_back(key);
@@ -158,7 +185,7 @@ void Pulls::lost(const PeerId& peer, Instant now) {
   for (auto& [key, want] : wants_) {
     if (want.asked != peer) continue;
     want.asked.reset();
-    want.due = now;
+    set_due(want, now);
   }
 }
 
@@ -168,12 +195,17 @@ void Pulls::not_served(const PeerId& peer, const VersionVector& folded, Instant 
     if (!is_in(want.tried, peer)) want.tried.push_back(peer);
     if (want.asked != peer) continue;
     want.asked.reset();
-    want.due = now;
+    set_due(want, now);
   }
 }
 
 bool Pulls::expire(Instant now) {
   bool has_work = false;
+  const auto next_due = dues_.upper_bound(expired_at_);
+  if (next_due == dues_.end() || next_due->first > now) {
+    expired_at_ = now;
+    return false;
+  }
   for (auto& [key, want] : wants_) {
     if (want.due > now) continue;
     if (want.asked) {
@@ -203,12 +235,9 @@ bool Pulls::is_exhausted(const VersionVector& folded,
 }
 
 Instant Pulls::next() const {
-  Instant earliest = never;
-  for (const auto& [key, want] : wants_) {
-    // Those that may be asked already wait for room, not for time.
-    if (want.asked || want.due > expired_at_) earliest = std::min(earliest, want.due);
-  }
-  return earliest;
+  // Those that may be asked already wait for room, not for time.
+  const auto next_due = dues_.upper_bound(expired_at_);
+  return next_due == dues_.end() ? never : next_due->first;
 }
 
 size_t Pulls::in_flight() const {

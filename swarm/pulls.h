@@ -21,10 +21,13 @@ inline constexpr int64_t pull_retry_max_ms =
 inline constexpr int64_t push_grace_ms =
     500;  // its origin is our neighbour: it is probably on its way
 
-// A peer that we are linked with and the deltas it says it has. Requires: `have` outlives the call.
+// A peer that we are linked with and the deltas it says it has. Requires: what it points to
+// outlives the call.
+// `ahead`: the streams of which it has more than we have; none: they are to be looked for.
 struct PullSource {
   PeerId peer;
   const VersionVector* have;
+  const std::vector<Stream>* ahead = nullptr;
 };
 
 class Pulls {
@@ -39,7 +42,7 @@ class Pulls {
             const std::function<bool(const DeltaKey&)>& is_wanted, Instant now,
             uint64_t in_flight_max = UINT64_MAX);
   bool is_asked(const DeltaKey& key) const;  // now or a while ago
-  void arrived(const DeltaKey& key) { wants_.erase(key); }
+  void arrived(const DeltaKey& key);
   void put_off(const DeltaKey& key, Instant now);  // it came and could not be taken now
   void lost(const PeerId& peer, Instant now);      // the link is gone: others are asked at once
   // `peer` answered with a snapshot: it is not asked again for any of those that are folded into
@@ -63,10 +66,13 @@ class Pulls {
   void admit(const VersionVector& mine, const std::vector<PullSource>& sources,
              const std::function<bool(const DeltaKey&)>& is_wanted, Instant now);
   bool make_room();
-  void rest(Want& want, Instant now) const;
+  void rest(Want& want, Instant now);
+  void set_due(Want& want, Instant due);
+  std::map<DeltaKey, Want>::iterator forget(std::map<DeltaKey, Want>::iterator at);
 
   Config config_;
   std::map<DeltaKey, Want> wants_;
+  std::map<Instant, size_t> dues_;  // how many of them are due when
   Instant expired_at_{INT64_MIN};
 };
 

@@ -19,7 +19,21 @@ void mix(const MemberRecord& record, ShortHash& digest) {
   for (size_t i = 0; i < digest.size(); ++i) digest[i] ^= own[i];
 }
 
+SharedRecord shared(const MemberRecord& record) {
+  return Roster::InternedRecords::of({record.membership.identity, record.signature}, record);
+}
+
 }  // namespace
+
+const Acquaintance& Member::met() const {
+  static const Acquaintance blank;
+  return met_ == nullptr ? blank : *met_;
+}
+
+Acquaintance& Member::meet() {
+  if (met_ == nullptr) met_ = std::make_unique<Acquaintance>();
+  return *met_;
+}
 
 Roster::Roster(const Config& config, const SwarmId& swarm, const MemberRecord& self)
     : config_(config), swarm_(swarm), self_(peer_id_of(self.membership.identity)) {}
@@ -37,7 +51,7 @@ Roster::Learned Roster::learn(const MemberRecord& record, Instant now) {
   if (is_banned(peer)) return Learned::banned;
   Member* const member = find(peer);
   if (member != nullptr) {
-    const MemberRecord& ours = member->record;
+    const MemberRecord& ours = *member->record;
     const auto version = std::tie(record.epoch, record.incarnation);
     // Compared first: a record that brings nothing new costs no signature check.
     if (version <= std::tie(ours.epoch, ours.incarnation)) return Learned::known;
@@ -46,24 +60,18 @@ Roster::Learned Roster::learn(const MemberRecord& record, Instant now) {
     if (returns && seated() >= config_.members_max) return Learned::full;
     mix(ours, digest_);
     mix(record, digest_);
-    member->record = record;
+    member->record = shared(record);
     member->evidence.has_left = record.left;
     return Learned::renewed;
   }
   const size_t records_max = config_.members_max * records_per_seat_max;
   if (members_.size() >= records_max) return Learned::full;
-  if (!record.left && seated() >= config_.members_max) return Learned::full;
+  const bool may_be_full = members_.size() + 1 >= config_.members_max;  // counting takes long
+  if (!record.left && may_be_full && seated() >= config_.members_max) return Learned::full;
   if (!is_authentic(record, swarm_)) return Learned::forged;
   const TokenRate pushes{.per_minute = config_.deltas_per_minute_max,
                          .burst = config_.deltas_per_minute_max};
-  Member added{.record = record,
-               .evidence = {},
-               .software = {},
-               .lost_reason = "not met yet",
-               .link_address = {},
-               .base_hash = {},
-               .delta_at = {},
-               .pushes = TokenBucket(pushes, now)};
+  Member added(shared(record), pushes, now);
   added.evidence.has_left = record.left;
   added.evidence.known_since = now;
   members_.emplace(peer, std::move(added));
@@ -74,7 +82,7 @@ Roster::Learned Roster::learn(const MemberRecord& record, Instant now) {
 void Roster::forget(const PeerId& peer) {
   const auto found = members_.find(peer);
   if (found == members_.end()) return;
-  mix(found->second.record, digest_);
+  mix(*found->second.record, digest_);
   members_.erase(found);
 }
 
@@ -103,8 +111,8 @@ const Member* Roster::find(const PeerId& peer) const {
   return found == members_.end() ? nullptr : &found->second;
 }
 
-std::vector<MemberRecord> Roster::records() const {
-  std::vector<MemberRecord> records;
+std::vector<SharedRecord> Roster::records() const {
+  std::vector<SharedRecord> records;
   for (const auto& [peer, member] : members_) records.push_back(member.record);
   return records;
 }

@@ -77,6 +77,12 @@ double Scores::at(const PeerId& peer, Instant now) const {
   return found == entries_.end() ? 0 : decayed(found->second, now).score;
 }
 
+std::map<PeerId, double> Scores::all(Instant now) const {
+  std::map<PeerId, double> scores;
+  for (const auto& [peer, entry] : entries_) scores[peer] = decayed(entry, now).score;
+  return scores;
+}
+
 Instant Scores::refused_until(const PeerId& peer) const {
   const auto found = entries_.find(peer);
   return found == entries_.end() ? Instant{INT64_MIN} : found->second.refused_until;

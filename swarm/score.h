@@ -24,6 +24,7 @@ class Scores {
   // refusal_ms.
   bool lower(const PeerId& peer, int penalty, Instant now);
   double at(const PeerId& peer, Instant now) const;
+  std::map<PeerId, double> all(Instant now) const;  // of whoever has had a fault
   // Until when the peer is refused; not after `now`: it is welcome.
   Instant refused_until(const PeerId& peer) const;
 

@@ -25,8 +25,7 @@ State::Parts::Parts(const StateOptions& given, Rng generator, Instant now)
   assert(config.heartbeat_interval_ms > 0 && config.redial_delay_min_ms > 0);
   assert(config.pull_timeout_ms > 0 && config.digest_delay_ms > 0);
   admissions.add(options.self.membership);
-  admissions.settle();
-  for (const auto& [id, item] : admissions.items()) told_admissions.insert(id);
+  admissions.change().settle();
 }
 
 // ---- Faults
@@ -210,7 +209,7 @@ SwarmView State::view(Instant now) const {
         member.delta_at && now.ms - member.delta_at->ms < parts.config.origin_active_ms;
     const bool is_alive = judge(member.evidence, parts.config, now) == MemberState::alive;
     if (is_recent || is_alive) ++view.active_origins;
-    if (is_alive && member.evidence.is_linked) steps.push_back(member.step);
+    if (is_alive && member.evidence.is_linked) steps.push_back(member.met().step);
   }
   for (const auto& [peer, link] : parts.links) view.neighbours += link.is_greeted ? 1 : 0;
   if (!steps.empty()) {
@@ -234,7 +233,7 @@ std::vector<MemberView> State::members(Instant now) const {
   own_row.name = own.name;
   own_row.address = own.addresses.empty() ? "" : own.addresses.front();
   own_row.is_self = true;
-  if (parts.admissions.is_outcast(parts.self)) {
+  if (parts.admissions->is_outcast(parts.self)) {
     own_row.state = MemberState::revoked;
     own_row.lost_reason = parts.why_outcast(parts.self);
   }
@@ -248,27 +247,27 @@ std::vector<MemberView> State::members(Instant now) const {
   for (const auto& [peer, member] : parts.roster.members()) {
     MemberView row;
     row.id = peer;
-    row.name = member.record.name;
-    row.address =
-        !member.record.addresses.empty() ? member.record.addresses.front() : member.link_address;
+    row.name = member.record->name;
+    row.address = !member.record->addresses.empty() ? member.record->addresses.front()
+                                                    : member.met().link_address;
     row.state = judge(member.evidence, parts.config, now);
     row.is_linked = member.evidence.is_linked;
-    row.rtt_ms = member.rtt_ms;
+    row.rtt_ms = member.met().rtt_ms;
     row.score = parts.scores.at(peer, now);
-    row.software = member.software;
-    row.step = member.step;
-    row.bits_per_byte = member.bits_per_byte;
+    row.software = member.met().software;
+    row.step = member.met().step;
+    row.bits_per_byte = member.met().bits_per_byte;
     if (member.delta_at) row.last_delta_age_ms = now.ms - member.delta_at->ms;
     row.deltas = parts.log.count_of(peer);
-    row.lost_reason = row.is_linked ? "" : member.lost_reason;
-    row.base_hash = member.base_hash;
-    row.base_count = member.base_count;
-    for (const Accusation& accusation : parts.admissions.accusations(peer))
+    row.lost_reason = row.is_linked ? "" : member.met().lost_reason;
+    row.base_hash = member.met().base_hash;
+    row.base_count = member.met().base_count;
+    for (const Accusation& accusation : parts.admissions->accusations(peer))
       row.accused_by.push_back(peer_id_of(accusation.accuser));
-    row.voices_against = parts.admissions.voices_against(peer);
+    row.voices_against = parts.admissions->voices_against(peer);
     rows.push_back(row);
   }
-  for (const PeerId& peer : parts.admissions.outcasts()) {
+  for (const PeerId& peer : parts.admissions->outcasts()) {
     if (peer == parts.self) continue;
     MemberView row;
     row.id = peer;
@@ -282,19 +281,21 @@ std::vector<MemberView> State::members(Instant now) const {
   return rows;
 }
 
+std::map<PeerId, double> State::scores(Instant now) const { return parts_->scores.all(now); }
+
 const Counters& State::counters() const { return parts_->counters; }
 
 BudgetView State::budget(Instant now) const { return parts_->budget.view(now); }
 
 std::vector<MemberRecord> State::records() const {
-  std::vector<MemberRecord> records = parts_->roster.records();
-  records.insert(records.begin(), parts_->options.self);
+  std::vector<MemberRecord> records{parts_->options.self};
+  for (const SharedRecord& record : parts_->roster.records()) records.push_back(*record);
   return records;
 }
 
 const VersionVector& State::have() const { return parts_->log.have(); }
 
-const Admissions& State::admissions() const { return parts_->admissions; }
+const Admissions& State::admissions() const { return *parts_->admissions; }
 
 bool State::is_member(const PublicKey& key) const { return parts_->roster.is_member(key); }
 

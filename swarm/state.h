@@ -5,6 +5,7 @@
 // or sim/world) it never knows.
 #include <array>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -88,6 +89,7 @@ class State {
 
   SwarmView view(Instant now) const;
   std::vector<MemberView> members(Instant now) const;
+  std::map<PeerId, double> scores(Instant now) const;  // of whoever has had a fault
   const Counters& counters() const;
   BudgetView budget(Instant now) const;
   std::vector<MemberRecord> records() const;  // of all members it knows, the own one first

@@ -45,7 +45,7 @@ void State::Parts::on(Turn& turn, const ImportedMessage& imported) {
 
 void State::Parts::take(Turn& turn, const PeerId& from, const AdmissionNews& news) {
   Link& link = links.at(from);
-  const size_t known = admissions.items().size();
+  const size_t known = admissions->items().size();
   for (const Bytes& item : news.items) {
     const Admissions::Taken taken = admissions.add(item);
     if (taken == Admissions::Taken::forged) {
@@ -53,31 +53,31 @@ void State::Parts::take(Turn& turn, const PeerId& from, const AdmissionNews& new
     }
     added(turn.now, taken);
   }
-  const bool is_news = admissions.items().size() != known;
+  const bool is_news = admissions->items().size() != known;
   if (are_admissions_new) settle_admissions(turn, true);
   if (!links.contains(from)) return;  // what it told may have shut it out itself
   if (is_news) link.admissions_pause_ms = 0;
-  if (news.digest == admissions.digest()) return link.admissions_owed.clear();
+  if (news.digest == admissions->digest()) return link.admissions_owed.clear();
   if (turn.now.ms - link.admissions_sent_at.ms < link.admissions_pause_ms) return;
   link.admissions_sent_at = turn.now;
   link.admissions_pause_ms = std::clamp(2 * link.admissions_pause_ms, repeat_ms, repeat_max_ms);
-  for (const auto& [id, item] : admissions.items()) link.admissions_owed.insert(id);
+  for (const auto& [id, item] : admissions->items()) link.admissions_owed.insert(id);
   records_at = std::min(records_at, turn.now.after(config.digest_delay_ms));
 }
 
 std::string State::Parts::why_outcast(const PeerId& peer) const {
-  if (admissions.is_equivocator(peer)) return "it signed two different deltas with one number";
+  if (admissions->is_equivocator(peer)) return "it signed two different deltas with one number";
   bool is_displaced = false;
-  for (const Membership& membership : admissions.memberships(peer)) {
+  for (const Membership& membership : admissions->memberships(peer)) {
     is_displaced =
-        is_displaced || admissions.standing(membership) == Admissions::Standing::displaced;
+        is_displaced || admissions->standing(membership) == Admissions::Standing::displaced;
   }
   return is_displaced ? "another device joined with the same invite" : "its membership was revoked";
 }
 
 void State::Parts::evict(Turn& turn, const PeerId& peer, const std::string& reason) {
   if (links.contains(peer)) close_link(turn, peer, reason);
-  if (const Member* const member = roster.find(peer)) outcast_names[peer] = member->record.name;
+  if (const Member* const member = roster.find(peer)) outcast_names[peer] = member->record->name;
   roster.forget(peer);
   abandon(turn, peer);
   for (auto& [other, link] : links) link.owed.erase(peer);
@@ -86,18 +86,13 @@ void State::Parts::evict(Turn& turn, const PeerId& peer, const std::string& reas
 
 void State::Parts::settle_admissions(Turn& turn, bool is_told) {
   are_admissions_new = false;
-  const std::set<PeerId> before = admissions.outcasts();
-  admissions.settle();
+  const std::set<PeerId> before = admissions->outcasts();
+  const std::vector<Admissions::ItemId> fresh = admissions.change().settle();
   for (auto& [peer, link] : links) {
-    if (!link.is_greeted) continue;
-    for (const auto& [id, item] : admissions.items()) {
-      if (!told_admissions.contains(id)) link.admissions_owed.insert(id);
-    }
+    if (link.is_greeted) link.admissions_owed.insert(fresh.begin(), fresh.end());
   }
-  if (is_told) tell_accusations(turn);
-  told_admissions.clear();
-  for (const auto& [id, item] : admissions.items()) told_admissions.insert(id);
-  for (const PeerId& peer : admissions.outcasts()) {
+  if (is_told) tell_accusations(turn, fresh);
+  for (const PeerId& peer : admissions->outcasts()) {
     if (before.contains(peer)) continue;
     const std::string reason = why_outcast(peer);
     if (is_told) turn.outbox.push_back(Notice{Notice::Kind::revoked, peer, reason, {}, 0});
@@ -106,14 +101,14 @@ void State::Parts::settle_admissions(Turn& turn, bool is_told) {
     std::erase_if(disputed, [&](const auto& item) { return item.first.stream.origin == peer; });
   }
   if (is_told) tell_disputes(turn);
-  turn.outbox.push_back(AdmissionsChanged{std::make_shared<const Admissions>(admissions)});
+  turn.outbox.push_back(AdmissionsChanged{admissions.share()});
 }
 
 // Of every one that is new.
-void State::Parts::tell_accusations(Turn& turn) {
-  for (const auto& [id, item] : admissions.items()) {
-    const auto* accusation = std::get_if<Accusation>(&item.content);
-    if (accusation == nullptr || told_admissions.contains(id)) continue;
+void State::Parts::tell_accusations(Turn& turn, const std::vector<Admissions::ItemId>& fresh) {
+  for (const Admissions::ItemId& id : fresh) {
+    const auto* accusation = std::get_if<Accusation>(&admissions->items().at(id)->content);
+    if (accusation == nullptr) continue;
     const PeerId accuser = peer_id_of(accusation->accuser);
     const Member* const member = roster.find(accuser);
     const Harm harm = harm_of(*accusation);
@@ -121,7 +116,7 @@ void State::Parts::tell_accusations(Turn& turn) {
     std::snprintf(told, sizeof told, " says: %.2f bits per byte before, %.2f with it, %.2f without",
                   harm.before, harm.with, harm.without);
     const std::string who = accuser == self     ? options.self.name
-                            : member != nullptr ? member->record.name
+                            : member != nullptr ? member->record->name
                                                 : short_string(accuser);
     turn.outbox.push_back(Notice{Notice::Kind::accused, accusation->accused, who + told, {}, 0});
   }
@@ -129,7 +124,7 @@ void State::Parts::tell_accusations(Turn& turn) {
 
 // Of every place that has more claims than it had.
 void State::Parts::tell_disputes(Turn& turn) {
-  std::vector<Admissions::Dispute> now = admissions.disputes();
+  std::vector<Admissions::Dispute> now = admissions->disputes();
   for (const Admissions::Dispute& dispute : now) {
     if (std::find(disputes.begin(), disputes.end(), dispute) != disputes.end()) continue;
     for (const PeerId& peer : dispute.claims) {
@@ -148,7 +143,7 @@ void State::Parts::tell_disputes(Turn& turn) {
 VersionVector State::Parts::without_expelled(const VersionVector& have) const {
   VersionVector rest;
   for (const auto& [stream, seen] : have.streams()) {
-    if (!admissions.expelled().contains(stream.origin)) rest.set(stream, seen);
+    if (!admissions->expelled().contains(stream.origin)) rest.set(stream, seen);
   }
   return rest;
 }
@@ -156,11 +151,11 @@ VersionVector State::Parts::without_expelled(const VersionVector& have) const {
 // `is_digest_wanted`: also when nothing is owed, so that the peer compares.
 void State::Parts::send_admissions(Turn& turn, const PeerId& peer, Link& link,
                                    bool is_digest_wanted) {
-  AdmissionNews news{.digest = admissions.digest(), .items = {}};
+  AdmissionNews news{.digest = admissions->digest(), .items = {}};
   for (const Admissions::ItemId& id : link.admissions_owed) {
-    const auto item = admissions.items().find(id);
-    if (item == admissions.items().end()) continue;
-    news.items.push_back(item->second.bytes);
+    const auto item = admissions->items().find(id);
+    if (item == admissions->items().end()) continue;
+    news.items.push_back(item->second->bytes);
     if (news.items.size() < admission_items_max) continue;
     turn.outbox.push_back(Send{peer, news});
     news.items.clear();

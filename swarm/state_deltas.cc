@@ -55,8 +55,8 @@ void State::Parts::on(Turn& turn, const ImportedDelta& imported) {
 // identity, which count for nothing unless it gets it back. They are pulled only.
 bool State::Parts::is_heard(const PeerId& origin) const {
   if (roster.is_banned(origin)) return false;
-  return admissions.is_displaced(origin) ||
-         (roster.is_member(origin) && !admissions.is_outcast(origin));
+  return admissions->is_displaced(origin) ||
+         (roster.is_member(origin) && !admissions->is_outcast(origin));
 }
 
 // Everything that can be said without looking at norms; what is refused has changed nothing.
@@ -74,7 +74,7 @@ bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, cons
     return refuse(DropReason::malformed);
   const bool is_pushed = from != self && !pulls.is_asked(key);
   const bool is_shut_out =
-      admissions.is_displaced(origin) ? is_pushed : admissions.is_outcast(origin);
+      admissions->is_displaced(origin) ? is_pushed : admissions->is_outcast(origin);
   if (roster.is_banned(origin) || is_shut_out) return refuse(DropReason::revoked);
   if (!is_heard(origin)) {  // its record is on the way; the delta is pulled then
     drop(turn, from, DropReason::not_a_member, 0);
@@ -128,12 +128,13 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Witness& witness) 
   Link& link = links.at(from);
   Pull pull;
   for (const Sighting& sighting : witness.seen) {
-    const auto& streams = link.have.streams();
+    const auto& streams = link.told.have().streams();
     const bool is_room = streams.size() < streams_per_message_max;
-    if (is_room || streams.contains(sighting.key.stream)) link.have.insert(sighting.key);
+    if (is_room || streams.contains(sighting.key.stream))
+      link.told.insert(sighting.key, log.have());
     if (!log.have().contains(sighting.key)) want_plan(turn.now);
     const PeerId& origin = sighting.key.stream.origin;
-    if (origin == self || admissions.is_outcast(origin)) continue;
+    if (origin == self || admissions->is_outcast(origin)) continue;
     const std::optional<ShortHash> own = log.hash_of(sighting.key);
     if (!own || std::equal(sighting.hash.begin(), sighting.hash.end(), own->begin())) continue;
     if (disputed.size() >= disputed_max && !disputed.contains(sighting.key)) continue;
@@ -195,7 +196,7 @@ void State::Parts::admit(Turn& turn, const ReceivedDelta& received, const DeltaK
   Member* const member = received.from == self ? nullptr : roster.find(origin);
   if (member != nullptr) {
     member->delta_at = turn.now;
-    if (key.stream.epoch >= member->record.epoch) member->evidence.heard_at = turn.now;
+    if (key.stream.epoch >= member->record->epoch) member->evidence.heard_at = turn.now;
   }
   turn.outbox.push_back(Deliver{key, summary, received.frame});
   turn.outbox.push_back(Notice{Notice::Kind::delta_accepted, origin, {}, key, summary.norm});
@@ -208,10 +209,10 @@ void State::Parts::on(Turn&, const Forgotten& forgotten) { log.forget(forgotten.
 
 // ---- Pulls
 
-std::vector<PullSource> State::Parts::sources() const {
+std::vector<PullSource> State::Parts::sources() {
   std::vector<PullSource> sources;
-  for (const auto& [peer, link] : links) {
-    if (link.is_greeted) sources.push_back({peer, &link.have});
+  for (auto& [peer, link] : links) {
+    if (link.is_greeted) sources.push_back({peer, &link.told.have(), &link.told.ahead(log.have())});
   }
   return sources;
 }
@@ -287,7 +288,7 @@ bool State::Parts::is_vouched(const SnapshotOffer& offer) const {
   for (const auto& [peer, link] : links) {
     if (!link.is_greeted) continue;
     ++neighbours;
-    witnesses += link.have.missing_from(claimed, 1).empty() ? 1 : 0;
+    witnesses += link.told.have().missing_from(claimed, 1).empty() ? 1 : 0;
   }
   return 2 * witnesses > neighbours;
 }

@@ -40,7 +40,7 @@ void State::Parts::on(Turn& turn, const LinkUp& up) {
   Link& link = links.emplace(up.peer, Link(config, up, turn.now)).first->second;
   if (up.peer == self) return close_link(turn, up.peer, "that address is our own");
   if (roster.is_banned(up.peer)) return close_link(turn, up.peer, "banned here");
-  if (admissions.standing(up.membership) != Admissions::Standing::good)
+  if (admissions->standing(up.membership) != Admissions::Standing::good)
     return close_link(turn, up.peer, why_outcast(up.peer));
   if (is_crowded) return close_link(turn, up.peer, "too many links");
   const Instant refused_until = scores.refused_until(up.peer);
@@ -63,7 +63,7 @@ void State::Parts::on(Turn& turn, const DialFailed& failed) {
     overlay.failed(peer, rng);
     Member* const member = roster.find(peer);
     if (member == nullptr || member->evidence.is_linked) continue;
-    member->lost_reason = cut(failed.address + ": " + failed.reason);
+    member->meet().lost_reason = cut(failed.address + ": " + failed.reason);
     if (!member->evidence.was_lost) member->evidence.lost_at = turn.now;
     member->evidence.was_lost = !member->evidence.has_left;
   }
@@ -85,7 +85,7 @@ void State::Parts::lose_link(Turn& turn, const PeerId& peer, const std::string& 
   dialling.unlinked(peer, scores.refused_until(peer), turn.now, rng);
   overlay.lost(peer, is_kept, rng);
   if (Member* const member = roster.find(peer)) {
-    member->lost_reason = reason;
+    member->meet().lost_reason = reason;
     member->evidence.is_linked = false;
     member->evidence.was_lost = !is_kept && !member->evidence.has_left;
     member->evidence.lost_at = turn.now;
@@ -113,7 +113,7 @@ void State::Parts::on(Turn& turn, const Readdressed& moved) {
   dialling.set_own_addresses(own.addresses, turn.now);
   for (const PeerId& peer : dialled) {  // somebody may be where we were
     if (const Member* const member = roster.find(peer))
-      dialling.set_member(peer, member->record.addresses, turn.now, rng);
+      dialling.set_member(peer, member->record->addresses, turn.now, rng);
   }
   renew_own_record(turn, own.incarnation + 1);
 }
@@ -123,7 +123,7 @@ void State::Parts::on(Turn& turn, const Readdressed& moved) {
 bool State::Parts::is_in_order(Turn& turn, Link& link, const ReceivedMessage& received) {
   const FrameHeader& header = received.header;
   const Member* const member = roster.find(received.from);
-  const uint64_t known_epoch = std::max(link.epoch, member != nullptr ? member->record.epoch : 0);
+  const uint64_t known_epoch = std::max(link.epoch, member != nullptr ? member->record->epoch : 0);
   if (header.epoch < known_epoch) {
     drop(turn, received.from, DropReason::replayed, penalty_of(DropReason::replayed));
     const bool is_greeting = std::holds_alternative<Hello>(received.message);
@@ -210,7 +210,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Hello& hello) {
   }
   Member* const member = roster.find(from);
   if (member == nullptr) return;
-  member->software = hello.software;
+  member->meet().software = hello.software;
   Link& link = links.at(from);
   link.version = version;
   link.features = hello.features & features_own;
@@ -229,8 +229,8 @@ void State::Parts::greet(Turn& turn, const PeerId& peer, const Hello& hello) {
   tell_suspicions(turn, peer, link);
   member.evidence.suspected_at.reset();
   member.evidence.heard_at = turn.now;
-  member.link_address = link.address;
-  member.lost_reason.clear();
+  member.meet().link_address = link.address;
+  member.meet().lost_reason.clear();
   turn.outbox.push_back(Notice{Notice::Kind::peer_joined, peer, {}, {}, 0});
   turn.outbox.push_back(Send{peer, Members{{}, roster.digest(options.self)}});
   send_admissions(turn, peer, link, true);
@@ -239,10 +239,15 @@ void State::Parts::greet(Turn& turn, const PeerId& peer, const Hello& hello) {
 }
 
 Roster::Learned State::Parts::learn(Turn& turn, const MemberRecord& record, const PeerId& from) {
-  if (admissions.is_outcast(peer_id_of(record.membership.identity))) return Roster::Learned::banned;
+  const PeerId peer = peer_id_of(record.membership.identity);
+  if (admissions->is_outcast(peer)) return Roster::Learned::banned;
+  // Most records come again and again: those cost no more than this.
+  const Member* const member = roster.find(peer);
+  if (member != nullptr && std::pair(record.epoch, record.incarnation) <=
+                               std::pair(member->record->epoch, member->record->incarnation))
+    return Roster::Learned::known;
   const Roster::Learned learned = roster.learn(record, turn.now);
   if (learned != Roster::Learned::added && learned != Roster::Learned::renewed) return learned;
-  const PeerId peer = peer_id_of(record.membership.identity);
   admitted(turn.now, record.membership);
   Evidence& evidence = roster.find(peer)->evidence;
   if (from != self) {  // it has spoken since
@@ -295,10 +300,12 @@ void State::Parts::compare_records(Turn& turn, const PeerId& from, const Members
 
 // What it tells of, or whether what it told of is all. Until that is known it is not compared.
 void State::Parts::follow_have(Turn& turn, Link& link, const Heartbeat& heartbeat) {
-  if (heartbeat.have) link.have = *heartbeat.have;
-  link.is_have_unsure = !heartbeat.have && hash_of(link.have) != heartbeat.have_hash;
+  if (heartbeat.have) link.told.replace(*heartbeat.have, log.have());
+  const VersionVector& have = link.told.have();
+  link.is_have_unsure =
+      !heartbeat.have && (have == log.have() ? told_hash() : hash_of(have)) != heartbeat.have_hash;
   link.is_have_wanted = link.is_have_wanted || heartbeat.wants_have;
-  if (!log.have().missing_from(link.have, 1).empty()) want_plan(turn.now);
+  if (!link.told.ahead(log.have()).empty()) want_plan(turn.now);
 }
 
 void State::Parts::take(Turn& turn, const PeerId& from, const Heartbeat& heartbeat) {
@@ -316,21 +323,21 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Heartbeat& heartbe
     const auto measured = static_cast<double>(rtt_ms);
     // Smoothed by an eighth, as TCP does (RFC 6298).
     if (rtt_ms <= plausible_ms) {
-      member->rtt_ms =
-          member->rtt_ms < 0 ? measured : member->rtt_ms + (measured - member->rtt_ms) / 8;
+      double& known_ms = member->meet().rtt_ms;
+      known_ms = known_ms < 0 ? measured : known_ms + (measured - known_ms) / 8;
     }
   }
-  member->step = heartbeat.step;
-  member->bits_per_byte = heartbeat.bits_per_byte;
-  member->base_hash = heartbeat.base_hash;
-  member->base_count = heartbeat.base_count;
+  member->meet().step = heartbeat.step;
+  member->meet().bits_per_byte = heartbeat.bits_per_byte;
+  member->meet().base_hash = heartbeat.base_hash;
+  member->meet().base_count = heartbeat.base_count;
   // Equal sets of deltas, all of them in both bases: then the bases must be equal too.
   const bool is_complete =
       heartbeat.base_hash != Digest{} && base.hash != Digest{} && !link.is_have_unsure &&
-      heartbeat.base_count == link.have.delta_count() && base.have == log.have();
+      heartbeat.base_count == link.told.have().delta_count() && base.have == log.have();
   if (!is_complete || heartbeat.base_hash == base.hash) return;
   if (turn.now.ms - outcast_at.ms < outcast_settle_ms) return;
-  if (without_expelled(link.have) != without_expelled(log.have())) return;
+  if (without_expelled(link.told.have()) != without_expelled(log.have())) return;
   if (turn.now.ms - diverged_interval_ms < link.diverged_at.ms) return;
   link.diverged_at = turn.now;
   const std::string reason =
@@ -371,7 +378,7 @@ void State::Parts::send_owed(Turn& turn, const PeerId& peer, Link& link) {
   for (const PeerId& other : link.owed) {
     const Member* const member = roster.find(other);
     if (member == nullptr) continue;
-    members.records.push_back(member->record);
+    members.records.push_back(*member->record);
     if (members.records.size() < members_per_message_max) continue;
     turn.outbox.push_back(Send{peer, std::move(members)});
     members = Members();
@@ -389,6 +396,12 @@ VersionVector State::Parts::told_vector() const {
   return told;
 }
 
+const ShortHash& State::Parts::told_hash() {
+  if (!hashed || hashed->first != log.changes())
+    hashed = std::pair(log.changes(), hash_of(told_vector()));
+  return hashed->second;
+}
+
 void State::Parts::send_heartbeat(Turn& turn, const PeerId& peer, Link& link) {
   tell_new_arrivals(turn, peer, link);  // or the hash would say more than was told
   Heartbeat heartbeat;
@@ -404,7 +417,7 @@ void State::Parts::send_heartbeat(Turn& turn, const PeerId& peer, Link& link) {
   if (link.is_have_wanted) {
     heartbeat.have = told_vector();
   } else {
-    heartbeat.have_hash = hash_of(told_vector());
+    heartbeat.have_hash = told_hash();
   }
   heartbeat.wants_have = link.is_have_unsure;
   link.is_have_wanted = false;

@@ -64,7 +64,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Suspicion& suspici
     }
     const Member* const member = roster.find(suspect.peer);
     if (member == nullptr || member->evidence.has_left) continue;
-    const MemberRecord& record = member->record;
+    const MemberRecord& record = *member->record;
     const auto known = std::pair(record.epoch, record.incarnation);
     const auto doubted = std::pair(suspect.epoch, suspect.incarnation);
     if (doubted < known) {
@@ -92,7 +92,7 @@ void State::Parts::send_suspicions(Turn& turn, const PeerId& peer, Link& link) {
   for (const PeerId& other : link.suspicions_owed) {
     const Member* const member = roster.find(other);
     if (member == nullptr || !member->evidence.suspected_at) continue;
-    suspicion.suspects.push_back({other, member->record.epoch, member->record.incarnation});
+    suspicion.suspects.push_back({other, member->record->epoch, member->record->incarnation});
     if (suspicion.suspects.size() < suspects_max) continue;
     turn.outbox.push_back(Send{peer, std::move(suspicion)});
     suspicion = Suspicion();

@@ -39,11 +39,11 @@ void State::Parts::follow_overlay(Turn& turn) {
 void State::Parts::dial(Turn& turn, const PeerId& peer) {
   if (dialled.contains(peer) || links.contains(peer)) return;
   const Member* const member = roster.find(peer);
-  if (member == nullptr || member->evidence.has_left || member->record.addresses.empty())
+  if (member == nullptr || member->evidence.has_left || member->record->addresses.empty())
     return overlay.forget(peer);
   if (scores.refused_until(peer) > turn.now) return overlay.failed(peer, rng);
   dialled.insert(peer);
-  dialling.set_member(peer, member->record.addresses, turn.now, rng);
+  dialling.set_member(peer, member->record->addresses, turn.now, rng);
 }
 
 // A beacon. While there are few links everybody heard is dialled. With enough of them only who is
@@ -52,7 +52,7 @@ void State::Parts::dial(Turn& turn, const PeerId& peer) {
 void State::Parts::on(Turn& turn, const Heard& heard) {
   const PeerId& peer = heard.peer;
   if (peer == self || links.contains(peer) || roster.is_banned(peer)) return;
-  if (admissions.is_outcast(peer) || scores.refused_until(peer) > turn.now) return;
+  if (admissions->is_outcast(peer) || scores.refused_until(peer) > turn.now) return;
   if (!overlay.is_short()) {
     if (roster.is_member(peer)) return;
     if (rng.below(roster.members().size() + 1) >= strangers_dialled) return;
@@ -70,7 +70,7 @@ void State::Parts::abandon(Turn& turn, const PeerId& peer) {
 // Somebody of whom a record came: it may be linked some day.
 void State::Parts::heard_of(const PeerId& peer, Instant now) {
   const Member* const member = roster.find(peer);
-  if (member == nullptr || member->evidence.has_left || member->record.addresses.empty()) return;
+  if (member == nullptr || member->evidence.has_left || member->record->addresses.empty()) return;
   if (judge(member->evidence, config, now) != MemberState::failed) overlay.heard_of(peer, rng);
 }
 
@@ -133,7 +133,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const JoinWalk& walk) {
 std::vector<PeerId> State::Parts::known_of(std::vector<PeerId> sample, Instant now) const {
   std::erase_if(sample, [&](const PeerId& peer) {
     const Member* const member = roster.find(peer);
-    return member == nullptr || member->evidence.has_left || member->record.addresses.empty() ||
+    return member == nullptr || member->evidence.has_left || member->record->addresses.empty() ||
            judge(member->evidence, config, now) == MemberState::failed;
   });
   return sample;

@@ -19,6 +19,7 @@
 #include "swarm/pulls.h"
 #include "swarm/roster.h"
 #include "swarm/score.h"
+#include "swarm/shared_admissions.h"
 #include "swarm/snapshot_transfer.h"
 #include "swarm/state.h"
 
@@ -99,6 +100,7 @@ struct State::Parts {
   void compare_records(Turn& turn, const PeerId& from, const Members& members, bool is_news);
   void follow_have(Turn& turn, Link& link, const Heartbeat& heartbeat);
   VersionVector told_vector() const;
+  const ShortHash& told_hash();  // of it
 
   // state_overlay.cc
   void on(Turn& turn, const Heard& heard);
@@ -152,7 +154,7 @@ struct State::Parts {
   void plan_pulls(Turn& turn);
   void consider_snapshots(Turn& turn);
   bool is_vouched(const SnapshotOffer& offer) const;
-  std::vector<PullSource> sources() const;
+  std::vector<PullSource> sources();
   void want_plan(Instant now);
   void changed(Instant now);  // our vector grew: tell soon, and see what else is missing
 
@@ -172,7 +174,7 @@ struct State::Parts {
   void take(Turn& turn, const PeerId& from, const AdmissionNews& news);
   void admitted(Instant now, const Membership& membership);
   void added(Instant now, Admissions::Taken taken);
-  void tell_accusations(Turn& turn);
+  void tell_accusations(Turn& turn, const std::vector<Admissions::ItemId>& fresh);
   void settle_admissions(Turn& turn, bool is_told);  // of: to the owner
   void tell_disputes(Turn& turn);
   VersionVector without_expelled(const VersionVector& have) const;
@@ -195,18 +197,19 @@ struct State::Parts {
   std::deque<Waiting> waiting;
   Pulls pulls;
   SnapshotTransfer transfer;
-  Admissions admissions;
-  std::set<Admissions::ItemId> told_admissions;  // to everyone who was linked then
-  bool are_admissions_new = false;               // since they were last settled
-  std::map<PeerId, std::string> outcast_names;   // of those that were members in this boot
-  Instant outcast_at{INT64_MIN / 2};             // when the last was shut out
-  std::vector<Admissions::Dispute> disputes;     // that were told of
+  SharedAdmissions admissions;
+  bool are_admissions_new = false;              // since they were last settled
+  std::map<PeerId, std::string> outcast_names;  // of those that were members in this boot
+  Instant outcast_at{INT64_MIN / 2};            // when the last was shut out
+  std::vector<Admissions::Dispute> disputes;    // that were told of
   std::map<PeerId, Link> links;
   std::map<PeerId, Instant> parting;       // links that we ended by choice: when to close them
   std::map<PeerId, SnapshotOffer> offers;  // the last of each linked peer
   std::deque<SnapshotOffer> snapshots;     // that we can serve; the newest last
   BaseReached base;
   uint64_t base_count = 0;
+  // Of what is told, as of so many changes of the log.
+  std::optional<std::pair<uint64_t, ShortHash>> hashed;
   Progress progress;
   Counters counters;
   std::map<DeltaKey, uint32_t> disputed;  // how often the other one was asked for

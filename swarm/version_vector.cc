@@ -53,7 +53,7 @@ VersionVector::Insert VersionVector::insert(const DeltaKey& key) {
   if (found != streams_.end()) return put(found->second, key.seq);
   Seen seen;
   const Insert result = put(seen, key.seq);
-  if (result == Insert::added) streams_.emplace(key.stream, seen);
+  if (result == Insert::added) streams_[key.stream] = seen;
   return result;
 }
 
@@ -62,15 +62,18 @@ bool VersionVector::contains(const DeltaKey& key) const {
   return found != streams_.end() && has(found->second, key.seq);
 }
 
-std::vector<DeltaKey> VersionVector::missing_from(const VersionVector& other,
-                                                  size_t count_max) const {
+std::vector<DeltaKey> VersionVector::missing_from(const VersionVector& other, size_t count_max,
+                                                  size_t of_each_max) const {
   std::vector<DeltaKey> missing;
+  auto at = streams_.begin();
   for (const auto& [stream, theirs] : other.streams_) {
     if (missing.size() >= count_max) break;
-    const auto found = streams_.find(stream);
-    const Seen mine = found == streams_.end() ? Seen{} : found->second;
+    while (at != streams_.end() && at->first < stream) ++at;
+    const bool is_known = at != streams_.end() && at->first == stream;
+    const Seen mine = is_known ? at->second : Seen{};
     if (mine == theirs) continue;
-    for (const uint64_t seq : missing_numbers(mine, theirs, count_max - missing.size())) {
+    const size_t wanted = std::min(count_max - missing.size(), of_each_max);
+    for (const uint64_t seq : missing_numbers(mine, theirs, wanted)) {
       missing.push_back({stream, seq});
     }
   }

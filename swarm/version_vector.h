@@ -2,10 +2,10 @@
 // Which deltas a node has: per stream (origin, boot epoch) a contiguous count and a bitmap of the
 // 64 numbers beyond.
 #include <cstdint>
-#include <map>
 #include <vector>
 
 #include "swarm/peer_id.h"
+#include "swarm/sorted_map.h"
 
 namespace starling::swarm {
 
@@ -36,9 +36,10 @@ class VersionVector {
   Insert insert(const DeltaKey& key);
   bool contains(const DeltaKey& key) const;
   // Keys that `other` has and we have not, oldest first, at most `count_max`.
-  std::vector<DeltaKey> missing_from(const VersionVector& other, size_t count_max) const;
+  std::vector<DeltaKey> missing_from(const VersionVector& other, size_t count_max,
+                                     size_t of_each_max = SIZE_MAX) const;  // of one stream
   uint64_t delta_count() const;
-  const std::map<Stream, Seen>& streams() const { return streams_; }
+  const SortedMap<Stream, Seen>& streams() const { return streams_; }
   // As read from the wire or disk. Requires: normalised by the decoder (bitmap's lowest gap rule
   // holds).
   void set(const Stream& stream, const Seen& seen) { streams_[stream] = seen; }
@@ -46,7 +47,7 @@ class VersionVector {
   friend bool operator==(const VersionVector&, const VersionVector&) = default;
 
  private:
-  std::map<Stream, Seen> streams_;
+  SortedMap<Stream, Seen> streams_;
 };
 
 }  // namespace starling::swarm

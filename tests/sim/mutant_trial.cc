@@ -70,7 +70,7 @@ class Forger {
 };
 
 // The outcomes of all checks.
-std::map<std::string, Checker::Outcome> run(const std::string& situation, uint64_t seed) {
+Checker::Outcomes run(const std::string& situation, uint64_t seed) {
   const auto scenario = parse_scenario(situations.at(situation), situation);
   assert(scenario.has_value());
   const auto lessons = deal_lessons(*scenario, seed);

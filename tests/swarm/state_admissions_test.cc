@@ -206,7 +206,7 @@ TEST_CASE("a node that was revoked itself says so") {
   Admissions set(desk.swarm);
   set.add(revoke(RevokedKind::node, desk.self.id.bytes, desk.root.signer()));
   const auto outputs =
-      desk.say(ann, AdmissionNews{.digest = {}, .items = {set.items().begin()->second.bytes}});
+      desk.say(ann, AdmissionNews{.digest = {}, .items = {set.items().begin()->second->bytes}});
   REQUIRE(notices_of(outputs, Notice::Kind::revoked).size() == 1);
   CHECK(notices_of(outputs, Notice::Kind::revoked)[0].peer == desk.self.id);
   CHECK(desk.view_of(desk.self).state == MemberState::revoked);

@@ -78,7 +78,7 @@ TEST_CASE("a bundle's revocation counts, and what the revoked one signed is not 
   const Revocation word = revoke(RevokedKind::node, ada.id.bytes, desk.root.signer());
   Admissions admissions(desk.swarm);
   REQUIRE(admissions.add(word) == Admissions::Taken::added);
-  const Bytes item = admissions.items().begin()->second.bytes;
+  const Bytes item = admissions.items().begin()->second->bytes;
   desk.put(ImportedMessage{Members{{desk.record_of(ada)}}});
   desk.put(ImportedMessage{AdmissionNews{admissions.digest(), {item}}});
   desk.put(imported(desk, ada, 1));

@@ -73,7 +73,7 @@ void Node::start() {
   recovered.have = applied;
   recovered.members = saved_members;
   for (const auto& [item_id, item] : admissions->items())
-    recovered.admissions.push_back(item.bytes);
+    recovered.admissions.push_back(item->bytes);
   input(recovered);
   report_base();
   for (const std::string& seed : seeds) input(AddAddress{seed});
@@ -290,7 +290,10 @@ void Node::perform_one(const Output& output) {
           [&](const InstallSnapshot& ready) {
             world.at(20, [this, offer = ready.offer] { install(offer); });
           },
-          [&](const SaveMembers& save) { saved_members = save.records; },
+          [&](const SaveMembers& save) {
+            saved_members.clear();
+            for (const SharedRecord& record : save.records) saved_members.push_back(*record);
+          },
           [&](const AdmissionsChanged& changed) {
             const bool is_less =
                 admissions != nullptr && admissions->expelled() != changed.admissions->expelled();

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "model/rng.h"
-#include "swarm/admissions.h"
+#include "swarm/shared_admissions.h"
 #include "tests/swarm/wire_fixture.h"
 
 namespace starling::swarm {
@@ -47,7 +47,7 @@ Admissions set_of(const Court& court, std::vector<Bytes> items) {
 }
 std::vector<Bytes> items_of(const Admissions& set) {
   std::vector<Bytes> items;
-  for (const auto& [id, item] : set.items()) items.push_back(item.bytes);
+  for (const auto& [id, item] : set.items()) items.push_back(item->bytes);
   return items;
 }
 
@@ -270,6 +270,45 @@ TEST_CASE("what is not authentic does not come into the set") {
   CHECK(set.add(admit(Keys(9).signer(), Keys(9).public_key, 0)) == Admissions::Taken::forged);
   CHECK(set.items().empty());
   CHECK(set.add(good) == Admissions::Taken::added);
+}
+
+TEST_CASE("what was shared of the set stays as it was, and equal sets of many nodes are one") {
+  const Court court;
+  const Membership first = court.member(5, 1), second = court.member(6, 2);
+  const auto filled = [&](const std::vector<Membership>& members) {
+    SharedAdmissions set(swarm_of(court.root));
+    for (const Membership& member : members) CHECK(set.add(member) == Admissions::Taken::added);
+    set.change().settle();
+    return set;
+  };
+  SharedAdmissions set = filled({first});
+  const auto before = set.share();
+  CHECK(set.share() == before);
+  CHECK(set.add(first) == Admissions::Taken::known);
+  CHECK(set.share() == before);
+  CHECK(set.add(second) == Admissions::Taken::added);
+  const std::vector<Admissions::ItemId> fresh = set.change().settle();
+  REQUIRE(fresh.size() == 1);
+  CHECK(std::get<Membership>(set->items().at(fresh[0])->content).identity == second.identity);
+  CHECK(before->memberships(peer_id_of(second.identity)).empty());
+  CHECK(set.share() != before);
+  CHECK(set.share()->memberships(peer_id_of(second.identity)).size() == 1);
+  CHECK(set.change().settle().empty());
+
+  CHECK(filled({first, second}).share() != filled({second, first}).share());
+  SharedAdmissions::InternedSets sets;
+  const SharedAdmissions::InternedSets::Scope scope(sets);
+  SharedAdmissions one = filled({first, second}), other = filled({second, first});
+  CHECK(one.share() == other.share());
+  CHECK(one.share() != filled({first}).share());
+  const Revocation word =
+      revoke(RevokedKind::node, peer_id_of(second.identity).bytes, court.root.signer());
+  CHECK(one.add(word) == Admissions::Taken::added);
+  CHECK(one.add(word) == Admissions::Taken::known);
+  one.change().settle();
+  CHECK(one->is_outcast(peer_id_of(second.identity)));
+  CHECK_FALSE(other->is_outcast(peer_id_of(second.identity)));
+  CHECK_FALSE(other.share()->is_outcast(peer_id_of(second.identity)));
 }
 
 }  // namespace

@@ -1,0 +1,66 @@
+#pragma once
+// A map in one array, sorted by key: found by halving, gone through without following pointers,
+// copied in one piece. For tables that are read and copied far more often than they grow: a new key
+// moves what is behind it. Inserting and erasing end all iterators and references.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace starling::swarm {
+
+template <typename Key, typename Value>
+class SortedMap {
+ public:
+  using Item = std::pair<Key, Value>;  // the key is not to be changed
+  using iterator = typename std::vector<Item>::iterator;
+  using const_iterator = typename std::vector<Item>::const_iterator;
+
+  iterator begin() { return items_.begin(); }
+  iterator end() { return items_.end(); }
+  const_iterator begin() const { return items_.begin(); }
+  const_iterator end() const { return items_.end(); }
+  auto rbegin() const { return items_.rbegin(); }
+  auto rend() const { return items_.rend(); }
+  size_t size() const { return items_.size(); }
+  bool empty() const { return items_.empty(); }
+
+  iterator lower_bound(const Key& key) {
+    return std::partition_point(items_.begin(), items_.end(),
+                                [&](const Item& item) { return item.first < key; });
+  }
+  const_iterator lower_bound(const Key& key) const {
+    return std::partition_point(items_.begin(), items_.end(),
+                                [&](const Item& item) { return item.first < key; });
+  }
+  const_iterator upper_bound(const Key& key) const {
+    return std::partition_point(items_.begin(), items_.end(),
+                                [&](const Item& item) { return !(key < item.first); });
+  }
+  iterator find(const Key& key) {
+    const auto at = lower_bound(key);
+    return at != end() && at->first == key ? at : end();
+  }
+  const_iterator find(const Key& key) const {
+    const auto at = lower_bound(key);
+    return at != end() && at->first == key ? at : end();
+  }
+  bool contains(const Key& key) const { return find(key) != end(); }
+
+  // The key's value; a new one is as default-made.
+  Value& operator[](const Key& key) {
+    if (items_.empty() || items_.back().first < key)  // as tables are read, in order
+      return items_.emplace_back(key, Value{}).second;
+    const auto at = lower_bound(key);
+    if (at->first == key) return at->second;
+    return items_.emplace(at, key, Value{})->second;
+  }
+  void erase(const_iterator at) { items_.erase(at); }
+  void clear() { items_.clear(); }
+
+  friend bool operator==(const SortedMap&, const SortedMap&) = default;
+
+ private:
+  std::vector<Item> items_;
+};
+
+}  // namespace starling::swarm
