@@ -124,7 +124,8 @@ uint64_t Exchange::front() const { return std::max(own_interval_, judgement_.fro
 
 void Exchange::note_lateness(const PeerId& origin, uint64_t interval) {
   if (!judgement_.is_timed(origin)) return;
-  const double behind = static_cast<double>(front() - std::min(front(), interval));
+  const uint64_t now = front();
+  const double behind = static_cast<double>(now - std::min(now, interval));
   const auto [found, is_new] =
       delays_.try_emplace(origin, Delay{.behind = behind, .newest = interval});
   if (is_new) return;
@@ -136,9 +137,10 @@ void Exchange::note_lateness(const PeerId& origin, uint64_t interval) {
 }
 
 double Exchange::lateness() const {
+  const uint64_t now = front();
   std::vector<double> exchanges;
   for (const auto& [origin, delay] : delays_) {
-    if (delay.newest + horizon_intervals < front() || !judgement_.is_timed(origin)) continue;
+    if (delay.newest + horizon_intervals < now || !judgement_.is_timed(origin)) continue;
     exchanges.push_back(delay.behind / std::clamp(delay.advance, advance_least, 1.0));
   }
   if (exchanges.empty()) return 0;
