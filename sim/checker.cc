@@ -79,7 +79,7 @@ void Checker::applied(const World& world, uint32_t node, const swarm::DeltaKey& 
        [&] { return name(world, node) + " was given a delta that its base holds"; });
 }
 
-std::optional<swarm::Digest> ExpectedBase::of(const swarm::Exchange& exchange) {
+std::optional<swarm::Digest> LedgerSum::of(const swarm::Exchange& exchange) {
   const swarm::Judgement& judgement = exchange.judgement();
   if (judgement.has_final()) return std::nullopt;
   const auto divisors = judgement.divisors();
@@ -130,7 +130,7 @@ void Checker::compare_bases(const World& world, bool is_thorough) {
     swarm::Bytes judgement;  // as encoded; empty: not asked yet
   };
   std::map<uint64_t, std::vector<First>> firsts;  // of each set, by its hash
-  ExpectedBase expected(*course_, ledger_);
+  LedgerSum expected(*course_, ledger_);
   for (const auto& device : world.devices) {
     if (!device->is_up() || device->is_hostile()) continue;
     const Learner& learner = device->learner();

@@ -18,10 +18,10 @@ using Ledger = std::map<swarm::DeltaKey, std::vector<swarm::SharedBytes>>;
 
 // What bases must be: genesis and the deltas of the ledger that they count. The next one asked for
 // is worked out from the last, by what they count differently, as sums are exact.
-class ExpectedBase {
+class LedgerSum {
  public:
   // Requires: both outlive this.
-  ExpectedBase(const Course& course, const Ledger& ledger)
+  LedgerSum(const Course& course, const Ledger& ledger)
       : ledger_(&ledger), base_(course.table, course.genesis) {}
   // Nothing when a number was signed twice, or it is not known any more what a delta counts for.
   std::optional<swarm::Digest> of(const swarm::Exchange& exchange);

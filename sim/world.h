@@ -3,11 +3,9 @@
 // second driver of swarm/state.h beside the node's. Everything that happens goes into the trace in
 // order; the slices of learning that are under way at one instant are computed in parallel, each
 // touching its own device alone, so the trace does not depend on the number of threads.
-#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -185,13 +183,6 @@ class World {
   double probe_quality();
 
  private:
-  struct IdHash {
-    size_t operator()(const swarm::PeerId& id) const {  // is a hash itself
-      size_t hash = 0;
-      std::memcpy(&hash, id.bytes.data(), sizeof hash);
-      return hash;
-    }
-  };
   void set_up_devices();
   void set_up_hostile();
   void choose_victim();
@@ -225,10 +216,10 @@ class World {
   Agenda<Happening> agenda_;
   LinkTable links_;
   uint64_t generations_ = 0;
-  std::unordered_map<swarm::PeerId, uint32_t, IdHash> nodes_of_ids_;  // asked only
+  std::map<swarm::PeerId, uint32_t> nodes_of_ids_;
   std::map<std::string, uint32_t> nodes_of_addresses_;
   // What any receiver's checks say of a sealed frame, worked out once: same bytes, same answer.
-  std::unordered_map<const swarm::Bytes*, std::pair<swarm::SharedBytes, swarm::Input>> judged_;
+  std::map<const swarm::Bytes*, std::pair<swarm::SharedBytes, swarm::Input>> judged_;
   Rng fault_rng_;
   Trace trace_;
   Micros settles_from_ = -1;

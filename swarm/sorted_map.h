@@ -12,35 +12,35 @@ template <typename Key, typename Value>
 class SortedMap {
  public:
   using Item = std::pair<Key, Value>;  // the key is not to be changed
-  using iterator = typename std::vector<Item>::iterator;
-  using const_iterator = typename std::vector<Item>::const_iterator;
+  using Iterator = typename std::vector<Item>::iterator;
+  using ConstIterator = typename std::vector<Item>::const_iterator;
 
-  iterator begin() { return items_.begin(); }
-  iterator end() { return items_.end(); }
-  const_iterator begin() const { return items_.begin(); }
-  const_iterator end() const { return items_.end(); }
+  Iterator begin() { return items_.begin(); }
+  Iterator end() { return items_.end(); }
+  ConstIterator begin() const { return items_.begin(); }
+  ConstIterator end() const { return items_.end(); }
   auto rbegin() const { return items_.rbegin(); }
   auto rend() const { return items_.rend(); }
   size_t size() const { return items_.size(); }
   bool empty() const { return items_.empty(); }
 
-  iterator lower_bound(const Key& key) {
+  Iterator lower_bound(const Key& key) {
     return std::partition_point(items_.begin(), items_.end(),
                                 [&](const Item& item) { return item.first < key; });
   }
-  const_iterator lower_bound(const Key& key) const {
+  ConstIterator lower_bound(const Key& key) const {
     return std::partition_point(items_.begin(), items_.end(),
                                 [&](const Item& item) { return item.first < key; });
   }
-  const_iterator upper_bound(const Key& key) const {
+  ConstIterator upper_bound(const Key& key) const {
     return std::partition_point(items_.begin(), items_.end(),
                                 [&](const Item& item) { return !(key < item.first); });
   }
-  iterator find(const Key& key) {
+  Iterator find(const Key& key) {
     const auto at = lower_bound(key);
     return at != end() && at->first == key ? at : end();
   }
-  const_iterator find(const Key& key) const {
+  ConstIterator find(const Key& key) const {
     const auto at = lower_bound(key);
     return at != end() && at->first == key ? at : end();
   }
@@ -54,7 +54,7 @@ class SortedMap {
     if (at->first == key) return at->second;
     return items_.emplace(at, key, Value{})->second;
   }
-  void erase(const_iterator at) { items_.erase(at); }
+  void erase(ConstIterator at) { items_.erase(at); }
   void clear() { items_.clear(); }
 
   friend bool operator==(const SortedMap&, const SortedMap&) = default;
