@@ -125,7 +125,7 @@ std::string status_screen(const Cli& cli, const v1::GetStatusResponse& status) {
   line("deltas   ", count_text(swarm.published()) + " published (" +
                         number_text(swarm.bits_per_parameter(), 2) + " bits a parameter), " +
                         count_text(swarm.accepted()) + " accepted, " + count_text(swarm.held()) +
-                        " held, " + count_text(swarm.refused()) + " refused, others' come " +
+                        " held, " + count_text(swarm.refused()) + " refused; others' come " +
                         number_text(swarm.lateness(), 1) + " exchanges late");
   line("bytes    ", budget_line(swarm));
   for (const auto& [reason, count] : std::map<std::string, uint64_t>(

@@ -40,7 +40,9 @@ bool Learner::expel_outcasts() {
     wiring_.events->add("deltas_withdrawn", {{"peer", who}, {"deltas", withdrawn}, {"kept", kept}});
     log_info("deltas withdrawn", {{"peer", who}, {"deltas", withdrawn}, {"kept", kept}});
     if (expelled.kept > 0) {
-      trouble_ = kept + " deltas of a revoked member are older than this log and stay in the base";
+      trouble_ = kept +
+                 " deltas of a member that was shut out are older than this log and stay in the "
+                 "base";
     }
   }
   return is_changed;

@@ -419,7 +419,8 @@ std::vector<Admissions::ItemId> Admissions::settle() {
   }
   expelled_.insert(equivocators_.begin(), equivocators_.end());
   outcasts_ = expelled_;
-  // Where nobody has said anything against anybody, and no place has two claims, all are good.
+  // Where nobody has said anything against anybody, and no place has two claims, all are good. That
+  // no place has is known as long as there was room for every claim.
   const bool is_peaceful = revoked_.empty() && equivocators_.empty() && disputed_ == 0;
   if (is_peaceful && bindings_ < bindings_max) return fresh;
   for (const auto& [peer, held] : by_identity_) {

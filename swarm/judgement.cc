@@ -151,12 +151,7 @@ uint64_t Judgement::clock() const {
 }
 
 uint64_t Judgement::front() const {
-  if (newest_.empty()) return 0;
-  std::vector<uint64_t> stated;
-  for (const auto& [origin, newest] : newest_) stated.push_back(newest);
-  const auto tenth = stated.begin() + static_cast<std::ptrdiff_t>((stated.size() - 1) / 10);
-  std::nth_element(stated.begin(), tenth, stated.end(), std::greater<>());
-  return *tenth;
+  return newest_.empty() ? 0 : newest_tally_.from_top((newest_.size() - 1) / 10);
 }
 
 uint64_t Judgement::next_interval(const PeerId& self) const {

@@ -241,11 +241,6 @@ void State::Parts::greet(Turn& turn, const PeerId& peer, const Hello& hello) {
 Roster::Learned State::Parts::learn(Turn& turn, const MemberRecord& record, const PeerId& from) {
   const PeerId peer = peer_id_of(record.membership.identity);
   if (admissions->is_outcast(peer)) return Roster::Learned::banned;
-  // Most records come again and again: those cost no more than this.
-  const Member* const member = roster.find(peer);
-  if (member != nullptr && std::pair(record.epoch, record.incarnation) <=
-                               std::pair(member->record->epoch, member->record->incarnation))
-    return Roster::Learned::known;
   const Roster::Learned learned = roster.learn(record, turn.now);
   if (learned != Roster::Learned::added && learned != Roster::Learned::renewed) return learned;
   admitted(turn.now, record.membership);

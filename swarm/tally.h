@@ -22,6 +22,12 @@ class Tally {
       count += at->second;
     return count;
   }
+  // The number that `rank` others are at or above. Requires: more than `rank` were added.
+  uint64_t from_top(uint64_t rank) const {
+    auto at = counts_.rbegin();
+    for (; at->second <= rank; ++at) rank -= at->second;
+    return at->first;
+  }
   uint64_t lowest() const { return counts_.empty() ? 0 : counts_.begin()->first; }  // 0: none
   void clear() { counts_.clear(); }
 

@@ -92,9 +92,11 @@ TEST_CASE("a revocation that a third of the members withhold reaches all the oth
   }
 }
 
-// Two identities with one invite, on both sides of a split; the one that is out when it heals
-// first.
+// Six members, and two identities with one invite on both sides of a split; the one that is out
+// when it heals first.
 std::pair<Node*, Node*> dispute(World& world) {
+  world.fill(6);
+  REQUIRE(world.run_until([&] { return world.is_meshed(); }, 20000));
   const InviteToken token = make_invite(world.root.signer(), nullptr, InviteTerms(), "tiny", {});
   Node& left = world.add();
   Node& right = world.add();
@@ -121,8 +123,6 @@ TEST_CASE("an invite used on both sides of a split swarm is one member's when it
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     CAPTURE(seed);
     World world(seed);
-    world.fill(6);
-    REQUIRE(world.run_until([&] { return world.is_meshed(); }, 20000));
     const auto [out, stays] = dispute(world);
     world.run_for(30000);
     CHECK(is_cut_off(world, *out));
@@ -141,8 +141,6 @@ TEST_CASE(
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     CAPTURE(seed);
     World world(seed);
-    world.fill(6);
-    REQUIRE(world.run_until([&] { return world.is_meshed(); }, 20000));
     const auto [out, stays] = dispute(world);
     Node& late = world.add();
     late.seeds = {world.nodes[1]->address};

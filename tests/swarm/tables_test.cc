@@ -113,7 +113,10 @@ TEST_CASE("a tally counts what is at or above a number") {
     const uint64_t asked = rng.below(11);
     CHECK(tally.at_least(asked) ==
           static_cast<uint64_t>(std::distance(plain.lower_bound(asked), plain.end())));
-    if (!plain.empty()) CHECK(tally.lowest() == *plain.begin());
+    if (plain.empty()) continue;
+    CHECK(tally.lowest() == *plain.begin());
+    const uint64_t rank = rng.below(plain.size());
+    CHECK(tally.from_top(rank) == *std::next(plain.rbegin(), static_cast<std::ptrdiff_t>(rank)));
   }
 }
 
