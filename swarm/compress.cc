@@ -198,8 +198,11 @@ uint8_t nearest_code(double units, uint8_t code_max) {
 
 class Scaling {
  public:
-  Scaling(Selection& selection, std::span<const float> d, double sender_scale)
-      : selection_(selection), d_(d), sender_scale_(sender_scale) {}
+  Scaling(Selection& selection, std::span<const float> d, const CompressOptions& options)
+      : selection_(selection),
+        d_(d),
+        sender_scale_(static_cast<double>(options.sender_scale)),
+        weights_(options.region_weights) {}
 
   // Chooses codes so that the norm is at most `reference` (0: any).
   void choose(double reference) {
@@ -215,25 +218,31 @@ class Scaling {
     if (clip_ == 1 || raw_norm_ < norm_) raw_norm_ = norm_;
   }
   // Units of the base for one of d.
-  double gain() const { return sender_scale_ * clip_ / fixed_lsb; }
+  double gain(const Region& region) const { return scale(region) * clip_ / fixed_lsb; }
   double norm() const { return norm_; }
   double raw_norm() const { return raw_norm_; }
 
  private:
+  double scale(const Region& region) const {
+    const double weight = weights_.empty() ? 1 : static_cast<double>(weights_[region.id]);
+    return std::min(1.0, sender_scale_ * weight);
+  }
   // Before clipping and rounding.
   double stated_norm() const {
     double energy = 0;
     for (const Part& part : selection_.parts) {
+      double squares = 0;
       for (const Block& block : std::as_const(selection_).blocks_of(part)) {
         if (!part.region->is_dense()) {
-          energy += block.magnitude * block.magnitude * block.count;
+          squares += block.magnitude * block.magnitude * block.count;
           continue;
         }
         for (const float value : d_.subspan(block.offset, block.size))
-          energy += double{value} * value;
+          squares += double{value} * value;
       }
+      energy += squares * scale(*part.region) * scale(*part.region);
     }
-    return std::sqrt(energy) * sender_scale_;
+    return std::sqrt(energy);
   }
 
   double quantise() {
@@ -241,32 +250,33 @@ class Scaling {
     for (const Part& part : selection_.parts) {
       int8_t* multipliers =
           part.region->is_dense() ? selection_.multipliers.data() + part.first_kept : nullptr;
+      const double units = gain(*part.region);
       for (Block& block : selection_.blocks_of(part)) {
         if (!part.region->is_dense()) {
-          energy += quantise_sparse(block);
+          energy += quantise_sparse(block, units);
           continue;
         }
-        energy += quantise_dense(block, multipliers);
+        energy += quantise_dense(block, units, multipliers);
         multipliers += block.size;
       }
     }
     return norm_of(energy);
   }
-  double quantise_sparse(Block& block) const {
-    const double units = block.magnitude * gain();
+  static double quantise_sparse(Block& block, double gain) {
+    const double units = block.magnitude * gain;
     if (block.count == 0 || units < 0.5) return block.code = unsent, 0.0;
     block.code = nearest_code(units, sparse_code_max);
     const double value = code_values[block.code];
     return value * value * block.count;
   }
-  double quantise_dense(Block& block, int8_t* multipliers) const {
-    const double units = block.magnitude * gain();
+  double quantise_dense(Block& block, double gain, int8_t* multipliers) const {
+    const double units = block.magnitude * gain;
     if (units < 0.5) return block.code = unsent, 0.0;
     block.code = nearest_code(std::max(1.0, units / multiplier_max), dense_code_max);
     const double unit = code_values[block.code];
     double energy = 0;
     for (uint32_t i = 0; i < block.size; ++i) {
-      const double multiple = std::nearbyint(d_[block.offset + i] * gain() / unit);
+      const double multiple = std::nearbyint(d_[block.offset + i] * gain / unit);
       const double value = std::clamp<double>(multiple, -multiplier_max, multiplier_max);
       multipliers[i] = static_cast<int8_t>(value);
       energy += value * value;
@@ -278,6 +288,7 @@ class Scaling {
   Selection& selection_;
   std::span<const float> d_;
   double sender_scale_;
+  std::span<const float> weights_;
   double clip_ = 1;
   double norm_ = 0;
   double raw_norm_ = 0;
@@ -421,8 +432,9 @@ Bytes write_payload(const Selection& selection, std::span<const float> d,
 // ---- 5: what stays
 // -----------------------------------------------------------------------------------------
 
-void subtract_sent(const Selection& selection, double gain, std::span<float> d) {
+void subtract_sent(const Selection& selection, const Scaling& scaling, std::span<float> d) {
   for (const Part& part : selection.parts) {
+    const double gain = scaling.gain(*part.region);
     const bool is_dense = part.region->is_dense();
     const uint8_t* positions = is_dense ? nullptr : selection.positions.data() + part.first_kept;
     const int8_t* multipliers = is_dense ? selection.multipliers.data() + part.first_kept : nullptr;
@@ -476,6 +488,7 @@ Compressed compress(const model::RegionTable& table, std::span<float> d,
   assert(options.interval <= interval_max);
   assert(options.fraction > 0 && options.fraction <= 1);
   assert(options.sender_scale > 0 && options.sender_scale <= 1);
+  assert(options.region_weights.empty() || options.region_weights.size() == table.size());
   const Shared shared = shared_regions(table, d, skip);
   Histogram histogram;
   for (const Region* region : shared) {
@@ -487,7 +500,7 @@ Compressed compress(const model::RegionTable& table, std::span<float> d,
   double count_max = options.fraction * static_cast<double>(shared_size(table, skip));
   for (;;) {
     Selection selection = select(shared, d, histogram.threshold(static_cast<uint64_t>(count_max)));
-    Scaling scaling(selection, d, options.sender_scale);
+    Scaling scaling(selection, d, options);
     scaling.choose(options.reference_norm);
     Compressed compressed;
     compressed.payload = write_payload(selection, d, region_tokens, scaling, options);
@@ -497,7 +510,7 @@ Compressed compress(const model::RegionTable& table, std::span<float> d,
       auto summary = inspect_delta(table, compressed.payload);
       assert(summary.has_value());
       compressed.summary = *std::move(summary);
-      subtract_sent(selection, scaling.gain(), d);
+      subtract_sent(selection, scaling, d);
       return compressed;
     }
     if (count_max < 1)

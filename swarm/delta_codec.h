@@ -37,6 +37,9 @@ struct CompressOptions {
   double reference_norm = 0;       // the sender clips its delta's norm to this; 0: no clipping
   uint32_t steps = 0;
   uint64_t interval = 0;  // at most interval_max
+  // What s is multiplied with in each region, in table order, 0 or more; empty: 1. The product is
+  // at most 1.
+  std::span<const float> region_weights = {};
 };
 
 struct Compressed {

@@ -13,6 +13,7 @@ constexpr size_t recent_deltas = horizon_intervals;
 constexpr double delay_rate = 1.0 / 8;  // of the running means
 constexpr double advance_least = 1.0 / 16;
 constexpr double lateness_borne = 0.75;  // exchanges (README.md, "Lateness")
+constexpr double agreement_low = 0.05, agreement_band = 0.1;
 
 bool is_set(const std::vector<uint8_t>& flags, model::RegionId id) {
   return !flags.empty() && flags[id] != 0;
@@ -45,6 +46,11 @@ double lateness_factor(double lateness) {
   return lateness_borne / std::max(lateness, lateness_borne);
 }
 
+double outer_at(double outer, std::optional<double> agreement) {
+  if (!agreement || outer <= 1) return outer;
+  return 1 + (outer - 1) * std::clamp((*agreement - agreement_low) / agreement_band, 0.0, 1.0);
+}
+
 Exchange::Exchange(const model::RegionTable& table, std::span<const float> genesis,
                    std::vector<uint8_t> is_private, const JudgementRules& rules)
     : table_(&table),
@@ -73,15 +79,20 @@ std::optional<Publish> Exchange::publish(std::span<float> x,
   for_shared([&](size_t i) { error_[i] += x[i] - target(i); });
   const double origins = std::max(1u, view.active_origins);
   const double outer =
-      options.outer * (options.adapts_to_lateness ? lateness_factor(lateness()) : 1);
+      outer_at(options.outer, options.adapts_to_agreement ? agreement() : std::nullopt) *
+      (options.adapts_to_lateness ? lateness_factor(lateness()) : 1);
   const PeerId self = peer_id_of(signer.public_key());
+  const uint64_t interval = judgement_.next_interval(self);
+  std::vector<float> weights;
+  if (shares_) weights = shares_->weights(self, interval - std::min(interval, horizon_intervals));
   Compressed delta = compress(*table_, error_, region_tokens, is_private_,
                               {.fraction = std::min(options.budget_fraction, 1.0 / origins),
                                .payload_bytes_max = options.payload_bytes_max,
                                .sender_scale = static_cast<float>(std::min(1.0, outer / origins)),
                                .reference_norm = view.reference_norm,
                                .steps = options.steps,
-                               .interval = judgement_.next_interval(self)});
+                               .interval = interval,
+                               .region_weights = weights});
   const bool is_worth_sending = !delta.payload.empty();
   const DeltaKey key{{self, header.epoch}, header.seq};
   if (is_worth_sending) publish_again(key, delta.summary, delta.payload, now_s);
@@ -105,6 +116,7 @@ void Exchange::publish_again(const DeltaKey& key, const DeltaSummary& summary, B
   const VersionVector::Insert inserted = applied_.insert(key);
   assert(inserted == VersionVector::Insert::added);
   weigh(key.stream.origin, summary, Judgement::apart, divisor, now_s);
+  if (shares_) shares_->note(key.stream.origin, summary.interval, summary.region_tokens);
 }
 
 bool Exchange::accept(const DeltaKey& key, const DeltaSummary& summary, ByteView payload,
@@ -113,6 +125,8 @@ bool Exchange::accept(const DeltaKey& key, const DeltaSummary& summary, ByteView
   applied_.insert(key);
   const uint32_t divisor = judgement_.add(key, summary, payload);
   note_lateness(key.stream.origin, summary.interval);
+  if (shares_ && judgement_.is_timed(key.stream.origin))
+    shares_->note(key.stream.origin, summary.interval, summary.region_tokens);
   const bool is_held = divisor == Judgement::apart;
   if (is_held && judgement_.is_oversized(summary.interval, summary.norm)) oversized_.push_back(key);
   apply(key, payload, Judgement::apart, divisor, x);
@@ -146,6 +160,16 @@ double Exchange::lateness() const {
   if (exchanges.empty()) return 0;
   const auto middle = exchanges.begin() + static_cast<std::ptrdiff_t>((exchanges.size() - 1) / 2);
   std::nth_element(exchanges.begin(), middle, exchanges.end());
+  return *middle;
+}
+
+std::optional<double> Exchange::agreement() const {
+  std::vector<double> agreements;
+  for (const auto& [origin, standing] : judgement_.standings())
+    if (!standing.is_held) agreements.push_back(standing.agreement);
+  if (agreements.empty()) return std::nullopt;
+  const auto middle = agreements.begin() + static_cast<std::ptrdiff_t>(agreements.size() / 2);
+  std::nth_element(agreements.begin(), middle, agreements.end());
   return *middle;
 }
 

@@ -19,14 +19,16 @@
 #include "swarm/base.h"
 #include "swarm/event.h"
 #include "swarm/judgement.h"
+#include "swarm/region_shares.h"
 #include "swarm/state.h"
 
 namespace starling::swarm {
 
 struct PublishOptions {
   double budget_fraction = 0.25;  // k is at most this, and at most 1 / N
-  double outer = 2;               // s = min(1, outer / N), less when deltas come late
+  double outer = 2;  // s = min(1, outer / N), less when deltas come late or do not agree
   bool adapts_to_lateness = true;
+  bool adapts_to_agreement = true;
   uint64_t payload_bytes_max = 0;  // 0: no budget
   uint32_t steps = 0;              // local steps behind this delta
 };
@@ -54,6 +56,9 @@ struct Judged {
 // What is left of `outer` when the deltas of others come `lateness` exchanges late: all of it up to
 // three quarters of one, then 0.75 / lateness (README.md, "Lateness").
 double lateness_factor(double lateness);
+// What is left of an `outer` above 1 when members' deltas agree so much: all of it from 0.15 up, 1
+// up to 0.05 (README.md, "Disagreement"). Unknown: all.
+double outer_at(double outer, std::optional<double> agreement);
 
 class Exchange {
  public:
@@ -61,6 +66,9 @@ class Exchange {
   // region.
   Exchange(const model::RegionTable& table, std::span<const float> genesis,
            std::vector<uint8_t> is_private, const JudgementRules& rules = {});
+
+  // From now on what own deltas say of a region is scaled by who uses it (region_shares.h).
+  void weigh_regions() { shares_.emplace(*table_); }
 
   // Nothing when no shared parameter changed. `header` comes with swarm, epoch, seq, fingerprint
   // and samples set.
@@ -138,6 +146,9 @@ class Exchange {
   // were heard within the horizon the median, so that a few that lie, or are slow, do not decide. 0
   // as long as nobody was heard, as after a start.
   double lateness() const;
+  // How much members' deltas agree: of those that are not held the median cosine of one's with the
+  // sum of the others' (judgement.h), as of the last update. Nothing where nobody is judged.
+  std::optional<double> agreement() const;
 
   const Base& base() const { return base_; }
   std::span<const float> error() const { return error_; }
@@ -177,6 +188,7 @@ class Exchange {
     uint64_t newest = 0;
   };
   std::map<PeerId, Delay> delays_;  // of origins that the judgement knows
+  std::optional<RegionShares> shares_;
   uint64_t unreadable_ = 0;
   // At most regions x members entries.
   std::map<std::pair<model::RegionId, PeerId>, Influence> influence_;

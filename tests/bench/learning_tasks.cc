@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <numbers>
 #include <sstream>
@@ -78,6 +80,33 @@ std::optional<Task> text_task(const std::string& folder, size_t nodes) {
   }
   exam.resize(std::min(exam.size(), exam_bytes));
   task.exam.text.assign(exam.begin(), exam.end());
+  return task;
+}
+
+std::optional<Task> folder_task(const std::string& folder, size_t nodes) {
+  std::vector<std::string> paths;
+  std::error_code missing;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, missing))
+    if (entry.is_regular_file()) paths.push_back(entry.path().string());
+  if (paths.empty() || nodes < paths.size()) return std::nullopt;
+  std::sort(paths.begin(), paths.end());
+  Task task;
+  task.is_text = true;
+  task.lessons.resize(nodes);
+  const size_t held_out = exam_bytes / paths.size();
+  for (size_t file = 0; file < paths.size(); ++file) {
+    std::ifstream input(paths[file], std::ios::binary);
+    const std::vector<char> text{std::istreambuf_iterator<char>(input), {}};
+    if (text.size() < 10 * held_out) return std::nullopt;
+    const auto end = text.end() - static_cast<std::ptrdiff_t>(held_out);
+    task.exam.text.insert(task.exam.text.end(), end, text.end());
+    const size_t sharers = (nodes - file + paths.size() - 1) / paths.size();
+    const auto part = (end - text.begin()) / static_cast<std::ptrdiff_t>(sharers);
+    for (size_t i = 0; i < sharers; ++i) {
+      const auto begin = text.begin() + static_cast<std::ptrdiff_t>(i) * part;
+      task.lessons[file + i * paths.size()].text.assign(begin, begin + part);
+    }
+  }
   return task;
 }
 

@@ -27,8 +27,8 @@ model::Shape shape_of(const Setup& setup) {
           .layers = 2,
           .channels = 2 * setup.width,
           .mlp_width = 3 * setup.width,
-          .regions = 8,
-          .always_awake = 2,
+          .regions = setup.regions,
+          .always_awake = setup.regions / 4,
           .selected = 2};
 }
 
@@ -49,11 +49,13 @@ Lesson flipped(Lesson lesson) {
 // A trainer with its data.
 struct Pupil {
   Pupil(const model::Shape& shape, const std::vector<float>& genesis, const Lesson& lesson,
-        const Task& task, uint32_t rows, uint64_t seed, bool is_in_swarm)
+        const Task& task, const Setup& setup, uint64_t seed, bool is_in_swarm)
       : trainer(shape,
-                {.beta1 = is_in_swarm ? 0.5f : 0.9f, .micro_rows = rows, .working_set = false},
+                {.beta1 = is_in_swarm ? static_cast<float>(setup.beta1) : 0.9f,
+                 .micro_rows = setup.rows,
+                 .working_set = is_in_swarm && setup.working_set},
                 genesis),
-        batcher({.rows = rows, .length = task.length}, seed) {
+        batcher({.rows = setup.rows, .length = task.length}, seed) {
     batcher.add_text("lesson", lesson.text);
     batcher.add_pairs("lesson", lesson.pairs);
   }
@@ -104,9 +106,10 @@ class World {
       const bool is_liar = member.is_hostile && setup.attack == Attack::label_flip;
       member.pupil = std::make_unique<Pupil>(shape_, genesis,
                                              is_liar ? flipped(task.lessons[i]) : task.lessons[i],
-                                             task, setup.rows, setup.seed * 1000 + i, true);
+                                             task, setup, setup.seed * 1000 + i, true);
       member.exchange =
           std::make_unique<swarm::Exchange>(table_, genesis, std::vector<uint8_t>{}, setup.rules);
+      if (setup.weighs_regions) member.exchange->weigh_regions();
       std::array<uint8_t, 32> seed{}, public_key{};
       seed[0] = static_cast<uint8_t>(i + 1);
       crypto_sign_seed_keypair(public_key.data(), member.secret.data(), seed.data());
@@ -180,6 +183,7 @@ class World {
                                  {.budget_fraction = setup_.fraction,
                                   .outer = setup_.outer,
                                   .adapts_to_lateness = setup_.adapts,
+                                  .adapts_to_agreement = setup_.agrees,
                                   .steps = setup_.steps},
                                  header(member), swarm::Signer(member.secret.data()), 0);
     if (!publication) return;
@@ -297,14 +301,19 @@ class World {
 
   void watch() {
     if (members_.front().exchange->judgement().clock() < 4 * swarm::cut_stride) return;
+    std::vector<double> agreements;
     for (const Member& member : members_) {
       const auto found = standings().find(member.id);
       if (member.is_hostile || found == standings().end()) continue;
       const swarm::Standing& standing = found->second;
+      agreements.push_back(standing.agreement);
       outcome_.honest_agreement_min = std::min(outcome_.honest_agreement_min, standing.agreement);
       outcome_.honest_share_max = std::max(outcome_.honest_share_max, standing.share);
       if (standing.is_held) ever_held_.insert(member.id);
     }
+    if (agreements.empty()) return;
+    std::sort(agreements.begin(), agreements.end());
+    agreements_.push_back(agreements[agreements.size() / 2]);
   }
 
   Outcome conclude() {
@@ -324,6 +333,8 @@ class World {
       }
     }
     outcome.honest_ever_held = ever_held_.size();
+    for (const double agreement : agreements_)
+      outcome.honest_agreement += agreement / static_cast<double>(agreements_.size());
     outcome.mean_bytes = bytes_ / static_cast<double>(setup_.nodes);
     std::vector<float> base;
     for (size_t i = 0; i < first.base().values().size(); ++i) base.push_back(first.base().value(i));
@@ -343,6 +354,7 @@ class World {
   double honest_count_ = 0, bytes_ = 0;
   uint32_t round_ = 0;
   std::set<PeerId> ever_held_;
+  std::vector<double> agreements_;
   Outcome outcome_;
 };
 
@@ -364,8 +376,7 @@ double run_fedavg(const Task& task, const Setup& setup) {
   std::vector<float> mean = model::genesis(shape, 1);
   std::vector<Pupil> pupils;
   for (size_t i = 0; i < setup.nodes; ++i) {
-    pupils.emplace_back(shape, mean, task.lessons[i], task, setup.rows, setup.seed * 1000 + i,
-                        true);
+    pupils.emplace_back(shape, mean, task.lessons[i], task, setup, setup.seed * 1000 + i, true);
   }
   for (uint32_t round = 0; round < setup.exchanges; ++round) {
     std::vector<double> sum(mean.size());
@@ -383,9 +394,10 @@ double run_fedavg(const Task& task, const Setup& setup) {
 }
 
 // One trainer on everybody's data; `rows` of it a step.
-double run_one(const Task& task, const Setup& setup, const Lesson& lesson, uint32_t rows) {
+double run_one(const Task& task, Setup setup, const Lesson& lesson, uint32_t rows) {
   const model::Shape shape = shape_of(setup);
-  Pupil pupil(shape, model::genesis(shape, 1), lesson, task, rows, setup.seed, false);
+  setup.rows = rows;
+  Pupil pupil(shape, model::genesis(shape, 1), lesson, task, setup, setup.seed, false);
   for (uint32_t round = 0; round < setup.exchanges; ++round) {
     pupil.learn(setup.steps, rate_at(setup, static_cast<double>(round) / setup.exchanges));
     pupil.trainer.end_exchange(2 * statistics_rate);

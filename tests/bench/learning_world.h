@@ -31,6 +31,7 @@ struct Setup {
   double learning_rate = 8e-3;
   double fraction = 1.0 / 16;
   double outer = 2;
+  double beta1 = 0.5;  // of the members' optimisers
   uint32_t width = 32;
   uint32_t rows = 4;
   uint64_t seed = 1;
@@ -45,6 +46,10 @@ struct Setup {
   uint32_t attack_until = UINT32_MAX;  // exchange at which the hostile are expelled
   bool is_judged = true;
   bool adapts = true;  // outer, to lateness
+  bool agrees = true;  // outer, to agreement
+  bool weighs_regions = false;
+  bool working_set = false;
+  uint32_t regions = 8;  // a layer, a quarter of them always awake, two of the others selected
   swarm::JudgementRules rules;
 };
 
@@ -54,6 +59,7 @@ struct Outcome {
   size_t hostile = 0, hostile_held = 0, honest_held = 0;  // at the end, by the first honest node
   size_t honest_ever_held = 0;
   double honest_agreement_min = 1;    // over the run, once four cuts were made
+  double honest_agreement = 0;        // median of the honest, mean over the run
   double hostile_agreement_max = -1;  // at the end
   uint32_t honest_share_max = 1;
   double mean_bytes = 0;  // published a node

@@ -24,32 +24,32 @@ struct Arguments {
 };
 
 constexpr const char* usage =
-    "usage: swarm_learning --data FOLDER [--task text|digits] [--alpha A]\n"
+    "usage: swarm_learning --data FOLDER [--task text|folder|digits] [--alpha A]\n"
     "  [--method swarm|fedavg|central|alone] [--nodes N] [--exchanges T] [--steps H] [--seed S]\n"
-    "  [--rate R] [--fraction K] [--outer O] [--width D] [--rows B]\n"
-    "  [--late L] [--loss P] [--away P] [--slow P] [--believe-all] [--fixed-outer]\n"
+    "  [--rate R] [--beta1 B] [--fraction K] [--outer O] [--width D] [--rows B]\n"
+    "  [--late L] [--loss P] [--away P] [--slow P] [--believe-all] [--fixed-outer] [--same-outer]\n"
+    "  [--regions R] [--region-weights] [--working-set]\n"
     "  [--attack NAME --hostile P] [--strength A] [--norm F] [--expel-at T]\n"
     "  [--hold-below A]\n"
-    "FOLDER holds input.txt and speeches.tsv (text), or MNIST's train files, gzipped (digits).\n";
+    "FOLDER holds input.txt and speeches.tsv (text), texts (folder), or MNIST's train files, "
+    "gzipped\n"
+    "(digits).\n";
 
 bool set_number(Arguments& arguments, const std::string& name, double value) {
   Setup& setup = arguments.setup;
   const auto whole = static_cast<uint32_t>(value);
-  const std::map<std::string, double*> doubles = {{"--alpha", &arguments.alpha},
-                                                  {"--rate", &setup.learning_rate},
-                                                  {"--fraction", &setup.fraction},
-                                                  {"--outer", &setup.outer},
-                                                  {"--loss", &setup.loss},
-                                                  {"--away", &setup.away},
-                                                  {"--slow", &setup.slow},
-                                                  {"--hostile", &setup.hostile},
-                                                  {"--strength", &setup.strength},
-                                                  {"--norm", &setup.norm},
-                                                  {"--hold-below", &setup.rules.hold_below}};
+  const std::map<std::string, double*> doubles = {
+      {"--alpha", &arguments.alpha}, {"--rate", &setup.learning_rate},
+      {"--beta1", &setup.beta1},     {"--fraction", &setup.fraction},
+      {"--outer", &setup.outer},     {"--loss", &setup.loss},
+      {"--away", &setup.away},       {"--slow", &setup.slow},
+      {"--hostile", &setup.hostile}, {"--strength", &setup.strength},
+      {"--norm", &setup.norm},       {"--hold-below", &setup.rules.hold_below}};
   const std::map<std::string, uint32_t*> wholes = {
-      {"--exchanges", &setup.exchanges}, {"--steps", &setup.steps},
-      {"--width", &setup.width},         {"--rows", &setup.rows},
-      {"--late", &setup.late_max},       {"--expel-at", &setup.attack_until}};
+      {"--exchanges", &setup.exchanges},  {"--steps", &setup.steps},
+      {"--width", &setup.width},          {"--rows", &setup.rows},
+      {"--regions", &setup.regions},      {"--late", &setup.late_max},
+      {"--expel-at", &setup.attack_until}};
   if (const auto found = doubles.find(name); found != doubles.end())
     return *found->second = value, true;
   if (const auto found = wholes.find(name); found != wholes.end())
@@ -68,6 +68,18 @@ bool parse(int argc, char** argv, Arguments& arguments) {
     }
     if (name == "--fixed-outer") {
       arguments.setup.adapts = false;
+      continue;
+    }
+    if (name == "--same-outer") {
+      arguments.setup.agrees = false;
+      continue;
+    }
+    if (name == "--region-weights") {
+      arguments.setup.weighs_regions = true;
+      continue;
+    }
+    if (name == "--working-set") {
+      arguments.setup.working_set = true;
       continue;
     }
     if (++i == argc) return false;
@@ -93,13 +105,14 @@ void print_swarm(const Task& task, const Setup& setup) {
   const Outcome outcome = run_swarm(task, setup);
   std::printf(
       "\"score\": %.4g, \"agreed\": %s, \"hostile\": %zu, \"hostile_held\": %zu, "
-      "\"honest_held\": %zu, \"honest_ever_held\": %zu, \"honest_agreement_min\": %.3f, "
+      "\"honest_held\": %zu, \"honest_ever_held\": %zu, \"honest_agreement\": %.3f, "
+      "\"honest_agreement_min\": %.3f, "
       "\"hostile_agreement_max\": %.3f, \"honest_share_max\": %u, \"kib_a_node\": %.1f, "
       "\"lateness\": %.2f",
       outcome.score, outcome.is_agreed ? "true" : "false", outcome.hostile, outcome.hostile_held,
-      outcome.honest_held, outcome.honest_ever_held, outcome.honest_agreement_min,
-      outcome.hostile_agreement_max, outcome.honest_share_max, outcome.mean_bytes / 1024,
-      outcome.lateness);
+      outcome.honest_held, outcome.honest_ever_held, outcome.honest_agreement,
+      outcome.honest_agreement_min, outcome.hostile_agreement_max, outcome.honest_share_max,
+      outcome.mean_bytes / 1024, outcome.lateness);
 }
 
 }  // namespace
@@ -109,8 +122,9 @@ int main(int argc, char** argv) {
   if (!parse(argc, argv, arguments) || sodium_init() < 0) return std::fputs(usage, stderr), 64;
   const Setup& setup = arguments.setup;
   const std::optional<Task> task =
-      arguments.task == "text"
-          ? text_task(arguments.data, setup.nodes)
+      arguments.task == "text" ? text_task(arguments.data, setup.nodes)
+      : arguments.task == "folder"
+          ? folder_task(arguments.data, setup.nodes)
           : digits_task(arguments.data, setup.nodes, arguments.alpha, setup.seed);
   if (!task) return std::fprintf(stderr, "swarm_learning: no such data in %s\n", argv[2]), 66;
   std::printf(

@@ -393,3 +393,197 @@ TEST_CASE("who hears the others late says less") {
   const LateSwarm in_time(table, 0, false), late(table, 4, false);
   CHECK(late.norm() < 0.8 * in_time.norm());
 }
+
+TEST_CASE("where members' deltas do not agree, outer goes down to 1, and up again where they do") {
+  CHECK(outer_at(2, std::nullopt) == 2);
+  CHECK(outer_at(2, 0.15) == doctest::Approx(2));
+  CHECK(outer_at(2, 0.1) == doctest::Approx(1.5));
+  CHECK(outer_at(2, 0.05) == 1);
+  CHECK(outer_at(4, -1) == 1);
+  CHECK(outer_at(0.5, -1) == 0.5);
+  const model::RegionTable table = small_table();
+  Rng rng(14);
+  std::vector<Node> nodes;
+  for (int i = 0; i < 6; ++i) nodes.emplace_back(table);
+  CHECK_FALSE(nodes[0].exchange.agreement());
+  std::map<DeltaKey, Bytes> log;
+  const auto run = [&](bool do_agree) {  // what the last delta's s was, times the origins
+    double outer = 0;
+    for (int round = 0; round < 30; ++round) {
+      std::vector<Publish> said;
+      std::vector<float> common(nodes[0].x.size());
+      for (float& value : common) value = static_cast<float>(rng.unit() - 0.5) * 0.1f;
+      for (Node& node : nodes) {
+        node.train(rng);
+        for (size_t i = 0; i < common.size() && do_agree; ++i) node.x[i] += common[i];
+        said.push_back(*node.publish(6));
+        const auto opened = open(*said.back().frame, {});
+        log[{{peer_id_of(opened->header.origin), 1}, opened->header.seq}] = {
+            opened->payload.begin(), opened->payload.end()};
+      }
+      outer = 6 * static_cast<double>(said[0].summary.sender_scale);
+      for (Node& node : nodes) {
+        for (const Publish& delta : said) node.accept(delta);
+        (void)node.exchange.judge([&](const DeltaKey& key) { return std::optional(log.at(key)); },
+                                  node.x);
+      }
+    }
+    return outer;
+  };
+  CHECK(run(true) == doctest::Approx(2));
+  CHECK(*nodes[0].exchange.agreement() > 0.15);
+  CHECK(run(false) < 1.2);
+  CHECK(run(true) == doctest::Approx(2));
+  for (const Node& node : nodes)
+    CHECK(node.exchange.base().hash() == nodes[0].exchange.base().hash());
+}
+
+// ---- What regions weigh
+
+namespace {
+
+// An embedding and three selectable regions.
+model::RegionTable selectable_table() {
+  return {{0, model::RegionKind::embedding, 0, 0, 0, 512},
+          {1, model::RegionKind::mlp, 0, 0, 512, 512},
+          {2, model::RegionKind::mlp, 0, 1, 1024, 512},
+          {3, model::RegionKind::mlp, 0, 2, 1536, 512}};
+}
+
+PeerId origin_of(uint8_t number) {
+  PeerId id;
+  id.bytes[0] = number;
+  return id;
+}
+
+using Tokens = std::vector<std::pair<model::RegionId, uint64_t>>;
+
+}  // namespace
+
+TEST_CASE(
+    "a region that all use alike weighs 1, one that one alone uses the root of their number") {
+  const model::RegionTable table = selectable_table();
+  RegionShares shares(table);
+  CHECK(shares.weights(origin_of(1), 0) == std::vector<float>(4, 1.0f));
+  for (uint8_t i = 1; i <= 9; ++i) {
+    // Who has read twice as much does not weigh more for it.
+    const uint64_t tokens = i % 2 == 0 ? 1000 : 2000;
+    Tokens used{{0, tokens}, {1, tokens / 2}};
+    if (i == 1) used.emplace_back(2, tokens / 4);
+    shares.note(origin_of(i), 5, used);
+  }
+  const std::vector<float> first = shares.weights(origin_of(1), 0);
+  CHECK(first[0] == 1);
+  CHECK(first[1] == doctest::Approx(1));
+  CHECK(first[2] == doctest::Approx(3));
+  CHECK(first[3] == 1);  // nobody uses it
+  CHECK(shares.weights(origin_of(2), 0)[2] == 1);
+  // Among those who were heard of lately it is alone: nobody has to make up for the silent.
+  CHECK(shares.weights(origin_of(1), 6)[2] == doctest::Approx(1));
+}
+
+TEST_CASE("what regions weigh is the formula, and a claim of all regions moves it by little") {
+  const model::RegionTable table = selectable_table();
+  RegionShares shares(table);
+  Rng rng(11);
+  std::vector<double> plain;
+  for (uint8_t i = 1; i <= 20; ++i) {
+    const uint64_t used = 1 + rng.below(999);
+    plain.push_back(static_cast<double>(used) / 1000);
+    shares.note(origin_of(i), 1, Tokens{{0, 1000}, {1, used}});
+  }
+  double sum = 0, squares = 0;
+  for (const double share : plain) sum += share, squares += share * share;
+  const double rho = std::sqrt(sum * sum / (20 * squares));
+  const auto weight = [&] { return static_cast<double>(shares.weights(origin_of(3), 0)[1]); };
+  const double before = weight();
+  CHECK(before == doctest::Approx(rho * plain[2] * 20 / sum).epsilon(1e-5));
+  shares.note(origin_of(21), 1, Tokens{{0, UINT64_MAX}, {1, UINT64_MAX}});
+  CHECK(weight() > before * 0.9);
+  CHECK(weight() < before * 1.1);
+}
+
+TEST_CASE("a delta's regions are scaled by their weights, and what was sent is what d has lost") {
+  const model::RegionTable table = selectable_table();
+  std::vector<float> d(2048);
+  Rng rng(12);
+  for (float& value : d) value = static_cast<float>(rng.unit() - 0.5) * 0.01f;
+  const std::vector<uint64_t> tokens(4, 10);
+  const std::vector<float> weights{1, 2, 0.5f, 8};
+  std::vector<float> plain_d = d, weighted_d = d;
+  const CompressOptions plain{.fraction = 0.25, .sender_scale = 0.25f};
+  CompressOptions weighted = plain;
+  weighted.region_weights = weights;
+  const Compressed a = compress(table, plain_d, tokens, {}, plain);
+  const Compressed b = compress(table, weighted_d, tokens, {}, weighted);
+  REQUIRE(b.summary.region_norms.size() == 4);
+  // 0.25 * 8 is more than all of it.
+  const std::vector<double> expected{1, 2, 0.5, 4};
+  double squares = 0;
+  for (size_t i = 0; i < 4; ++i) {
+    CHECK(b.summary.region_norms[i] / a.summary.region_norms[i] ==
+          doctest::Approx(expected[i]).epsilon(0.02));
+    squares += b.summary.region_norms[i] * b.summary.region_norms[i];
+  }
+  CHECK(b.summary.norm == doctest::Approx(std::sqrt(squares)));
+  CHECK(b.summary.raw_norm == doctest::Approx(b.summary.norm).epsilon(0.02));
+  std::vector<int32_t> values(d.size());
+  apply_delta(table, b.payload, 1, values, {});
+  for (const model::Region& region : table) {
+    const double scale = 0.25 * expected[region.id];
+    for (size_t i = region.offset; i < region.offset + region.count; ++i) {
+      const double sent = values[i] * fixed_lsb / scale;
+      CHECK(static_cast<double>(d[i] - weighted_d[i]) == doctest::Approx(sent).epsilon(1e-3));
+    }
+  }
+}
+
+TEST_CASE("who alone wakes a region says more for it, and all bases stay the same bits") {
+  const model::RegionTable table = selectable_table();
+  std::vector<float> genesis(2048);
+  struct Part {
+    PublicKey public_key{};
+    std::array<uint8_t, 64> secret{};
+    std::unique_ptr<Exchange> exchange;
+    std::vector<float> x;
+  };
+  std::vector<Part> parts(4);
+  for (Part& part : parts) {
+    crypto_sign_keypair(part.public_key.data(), part.secret.data());
+    part.exchange = std::make_unique<Exchange>(table, genesis, std::vector<uint8_t>{});
+    part.exchange->weigh_regions();
+    part.x = genesis;
+  }
+  std::vector<double> norms;  // of region 2 in the deltas of the first
+  Rng rng(13);
+  for (uint64_t round = 1; round <= 6; ++round) {
+    std::vector<Publish> said;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      Part& part = parts[i];
+      for (size_t k = 0; k < 1536; ++k)
+        if (k < 1024 || i == 0) part.x[k] += static_cast<float>(rng.unit() - 0.5) * 0.02f;
+      SwarmView view;
+      view.active_origins = 4;
+      const FrameHeader header{.kind = FrameKind::delta, .epoch = 1, .seq = round};
+      const std::vector<uint64_t> tokens{100, 50, i == 0 ? 50u : 0u, 0};
+      const auto publication = part.exchange->publish(part.x, tokens, view, {.outer = 1}, header,
+                                                      Signer(part.secret.data()), 5);
+      REQUIRE(publication);
+      REQUIRE(publication->summary.region_norms.size() == (i == 0 ? 3 : 2));
+      if (i == 0) norms.push_back(publication->summary.region_norms[2]);
+      said.push_back(*publication);
+    }
+    for (size_t i = 0; i < parts.size(); ++i) {
+      for (size_t k = 0; k < parts.size(); ++k) {
+        const auto opened = open(*said[k].frame, {});
+        const DeltaKey key{{peer_id_of(opened->header.origin), 1}, round};
+        CHECK(parts[i].exchange->accept(key, said[k].summary, opened->payload, parts[i].x, 7) ==
+              (i != k));
+      }
+    }
+  }
+  for (const Part& part : parts)
+    CHECK(part.exchange->base().hash() == parts[0].exchange->base().hash());
+  for (size_t round = 1; round < norms.size(); ++round)
+    CHECK(norms[round] == doctest::Approx(2 * norms[0]).epsilon(0.3));
+}
