@@ -24,15 +24,22 @@ class Shelf {
   uint8_t* at_;
 };
 
-size_t matrix_bytes(const Shape& shape) {
+bool is_hosted(const HostedSet& hosted, size_t layer, size_t region) {
+  return hosted.empty() || (hosted[layer] >> region & 1) != 0;
+}
+
+size_t matrix_bytes(const Shape& shape, const HostedSet& hosted) {
   const size_t D = shape.width, E = shape.channels, m = shape.mlp_width / shape.regions;
   const size_t awake = awake_count(shape);
   const auto mlp = [&](size_t width) {
     return Matrix8::bytes(2 * width, D) + Matrix8::bytes(D, width);
   };
-  const size_t layer = Matrix8::bytes(gate_count(shape) * E, D) + Matrix8::bytes(D, E) +
-                       mlp(awake * m) + (shape.regions - awake) * mlp(m);
-  return shape.layers * layer + Matrix8::bytes(vocabulary, D);
+  const size_t layer =
+      Matrix8::bytes(gate_count(shape) * E, D) + Matrix8::bytes(D, E) + mlp(awake * m);
+  size_t selected = 0;
+  for (size_t index = 0; index < shape.layers; ++index)
+    for (size_t r = awake; r < shape.regions; ++r) selected += is_hosted(hosted, index, r);
+  return shape.layers * layer + selected * mlp(m) + Matrix8::bytes(vocabulary, D);
 }
 
 Matrix8 rows_of(const float* w, size_t rows, size_t columns, Shelf& shelf) {
@@ -66,7 +73,7 @@ Matrix8 w2_of(const View& layer, size_t first, size_t count, Shelf& shelf) {
   return matrix;
 }
 
-QuantisedLayer layer_of(const Shape& shape, const View& layer, Shelf& shelf) {
+QuantisedLayer layer_of(const Shape& shape, const View& layer, uint64_t hosted, Shelf& shelf) {
   const size_t D = shape.width, E = shape.channels, awake = awake_count(shape);
   // In the order of the braces, which is the order of evaluation.
   QuantisedLayer quantised{.upz = rows_of(layer.wupz, layer.gates * E, D, shelf),
@@ -76,17 +83,19 @@ QuantisedLayer layer_of(const Shape& shape, const View& layer, Shelf& shelf) {
                            .selected_w1 = {},
                            .selected_w2 = {}};
   for (size_t r = awake; r < shape.regions; ++r) {
-    quantised.selected_w1.push_back(w1_of(layer, r, 1, shelf));
-    quantised.selected_w2.push_back(w2_of(layer, r, 1, shelf));
+    const bool is_here = (hosted >> r & 1) != 0;
+    quantised.selected_w1.push_back(is_here ? w1_of(layer, r, 1, shelf) : Matrix8());
+    quantised.selected_w2.push_back(is_here ? w2_of(layer, r, 1, shelf) : Matrix8());
   }
   return quantised;
 }
 
 }  // namespace
 
-Quantised::Quantised(const Snapshot& snapshot) : shape_(snapshot.shape), step_(snapshot.step) {
+Quantised::Quantised(const Snapshot& snapshot)
+    : shape_(snapshot.shape), step_(snapshot.step), hosted_(snapshot.hosted) {
   assert(snapshot.parameters.size() == parameter_count(shape_));
-  assign_in_large_pages(memory_, matrix_bytes(shape_) + line, uint8_t{0});
+  assign_in_large_pages(memory_, matrix_bytes(shape_, hosted_) + line, uint8_t{0});
   const auto address = reinterpret_cast<uintptr_t>(memory_.data());
   Shelf shelf(memory_.data() + (line - address % line) % line);
   const Layout layout(shape_);
@@ -101,7 +110,8 @@ Quantised::Quantised(const Snapshot& snapshot) : shape_(snapshot.shape), step_(s
     keep(layer.norm1, D), keep(layer.fb, E), keep(layer.cw, taps * E), keep(layer.cb, E);
     keep(layer.norm2, D), keep(layer.mu, D), keep(layer.var, D), keep(layer.bias, shape_.regions);
     for (size_t r = 0; r < shape_.regions; ++r) keep(layer.selector(r), D);
-    layers_.push_back(layer_of(shape_, layer, shelf));
+    const uint64_t hosted = hosted_.empty() ? ~uint64_t{0} : hosted_[index];
+    layers_.push_back(layer_of(shape_, layer, hosted, shelf));
   }
   head_ = rows_of(snapshot.parameters.data(), vocabulary, D, shelf);
 }

@@ -16,7 +16,7 @@ struct QuantisedLayer {
   Matrix8 wo;                        // (D, E)
   Matrix8 awake_w1;                  // (2 S m, D) the always awake regions: all values, all gates
   Matrix8 awake_w2;                  // (D, S m)
-  std::vector<Matrix8> selected_w1;  // (2m, D) of each other region, in order
+  std::vector<Matrix8> selected_w1;  // (2m, D) of each other region, in order; empty: not hosted
   std::vector<Matrix8> selected_w2;  // (D, m)
 };
 
@@ -27,6 +27,7 @@ class Quantised {
   Quantised& operator=(const Quantised&) = delete;
   const Shape& shape() const { return shape_; }
   uint64_t step() const { return step_; }
+  const HostedSet& hosted() const { return hosted_; }
   const float* embedding() const { return small_.data(); }  // (vocabulary, D)
   const float* final_norm() const { return small_.data() + vocabulary * shape_.width; }
   // The small tensors only: the matrices' pointers are null, the region width is 0, so that
@@ -40,6 +41,7 @@ class Quantised {
   size_t small_count() const;  // floats of one layer
   Shape shape_;
   uint64_t step_;
+  HostedSet hosted_;
   Matrix8 head_;
   std::vector<QuantisedLayer> layers_;
   std::vector<float> small_;

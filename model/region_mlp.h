@@ -13,8 +13,8 @@
 namespace starling::model {
 
 struct Routing {
-  std::span<const uint64_t> allowed;  // per layer, the regions that may be chosen; empty: all
-  std::span<SelectionStatistics> statistics;  // per layer; empty: nothing is counted
+  std::span<const uint64_t> allowed = {};  // per layer, the regions that may be chosen; empty: all
+  std::span<SelectionStatistics> statistics = {};  // per layer; empty: nothing is counted
   bool frozen = false;  // choices and contrasts of the previous pass stay (gradient checks)
 };
 

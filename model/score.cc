@@ -56,7 +56,8 @@ class PairScorer {
       }
     }
     network_forward(snapshot_.shape, snapshot_.parameters.data(), symbols_, window,
-                    std::span(states_).first(window.rows), Routing{}, activations_);
+                    std::span(states_).first(window.rows), Routing{.allowed = snapshot_.hosted},
+                    activations_);
     for (size_t i = 0; i < at_.size(); i += head_rows)
       check(i, std::min<size_t>(head_rows, at_.size() - i));
   }
@@ -106,7 +107,7 @@ std::optional<TextScore> score_text(const Snapshot& snapshot, std::span<const ui
                    text.begin() + static_cast<std::ptrdiff_t>(first + count));
     network_forward(snapshot.shape, snapshot.parameters.data(), symbols,
                     Window{.rows = 1, .length = static_cast<uint32_t>(count)}, std::span(states),
-                    Routing{}, activations);
+                    Routing{.allowed = snapshot.hosted}, activations);
     for (size_t i = 0; i < count; i += head_rows) {
       const size_t rows = std::min<size_t>(head_rows, count - i);
       std::iota(at.begin(), at.end(), static_cast<uint32_t>(i));

@@ -85,17 +85,20 @@ void count_context(const LayerView<const R>& layer, const R* slow, R slow_weight
   }
 }
 
-uint64_t working_set(const Shape& shape, std::span<const double> usage) {
+uint64_t working_set(const Shape& shape, std::span<const double> usage, uint64_t hosted) {
   const uint32_t awake = awake_count(shape);
   double total = 0, covered = 0;
-  for (uint32_t r = awake; r < shape.regions; ++r) total += usage[r];
+  for (uint32_t r = awake; r < shape.regions; ++r)
+    if ((hosted >> r & 1) != 0) total += usage[r];
   uint64_t set = awake_set(shape);
   const uint32_t largest = std::max(working_set_max, selected_count(shape));
   for (uint32_t n = 0; n < largest; ++n) {
     if (n >= selected_count(shape) && covered >= working_set_share * total) break;
     uint32_t best = shape.regions;
     for (uint32_t r = awake; r < shape.regions; ++r)
-      if ((set >> r & 1) == 0 && (best == shape.regions || usage[r] > usage[best])) best = r;
+      if ((set >> r & 1) == 0 && (hosted >> r & 1) != 0 &&
+          (best == shape.regions || usage[r] > usage[best]))
+        best = r;
     if (best == shape.regions) break;
     set |= uint64_t{1} << best;
     covered += usage[best];

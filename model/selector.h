@@ -60,10 +60,11 @@ template <Real R>
 void count_context(const LayerView<const R>& layer, const R* slow, R slow_weight,
                    SelectionStatistics& statistics);
 
-// The smallest set of selectable regions that covers 90 % of `usage` (regions), from selected_count
-// to working_set_max.
+// The smallest set of selectable regions out of `hosted` that covers 90 % of their `usage`
+// (regions), from selected_count to working_set_max; fewer where fewer are hosted.
 inline constexpr uint32_t working_set_max = 4;
 inline constexpr double working_set_share = 0.9;
-uint64_t working_set(const Shape& shape, std::span<const double> usage);
+uint64_t working_set(const Shape& shape, std::span<const double> usage,
+                     uint64_t hosted = ~uint64_t{0});
 
 }  // namespace starling::model

@@ -132,8 +132,10 @@ void Session::Parts::choose_regions(const LayerView<const float>& layer, size_t 
   const float* decisive = by_token ? normed.data() : state.contrast(index);
   if (!by_token) contrast_of(layer, slow, state.slow_weight, state.contrast(index));
   probabilities(shape, layer, decisive, p.data());
-  state.chosen(index) = choose(shape, static_cast<const float*>(p.data()), layer.bias,
-                               {.awake = state.chosen(index)});
+  const HostedSet& hosted = snapshot ? snapshot->hosted : quantised->hosted();
+  state.chosen(index) = choose(
+      shape, static_cast<const float*>(p.data()), layer.bias,
+      {.allowed = hosted.empty() ? ~uint64_t{0} : hosted[index], .awake = state.chosen(index)});
   for (uint32_t r = 0; r < shape.regions; ++r)
     scales[index * shape.regions + r] = r < awake_count(shape) ? 1.0f : 2 * p[r];
 }

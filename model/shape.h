@@ -30,6 +30,10 @@ enum class Selection : uint8_t {
   token,    // each token's own normed MLP input, at every token
 };
 
+// Per layer, the MLP regions that this machine computes, as bits; empty: all. The always awake ones
+// are in every set.
+using HostedSet = std::vector<uint64_t>;
+
 // What a channel's decay is.
 enum class Decay : uint8_t {
   data,   // a gate computed from each token, around a learned time constant

@@ -114,6 +114,7 @@ struct Trainer::Parts {
         x(std::move(parameters)),
         interval_tokens(regions.size()) {
     assert(x.size() == parameter_count(shape) && options.micro_rows > 0 && options.threads > 0);
+    assert(options.hosted.empty() || options.hosted.size() == shape.layers);
     for (uint32_t i = 0; i < options.threads; ++i)
       workers.emplace_back(shape, static_cast<uint32_t>(regions.size()));
     state.optimizer.region_steps.resize(regions.size());
@@ -156,8 +157,7 @@ bool Trainer::Parts::run(const Batch& batch, uint32_t active) {
   const WorkOrder order{
       .batch = batch,
       .x = x,
-      .allowed =
-          options.working_set ? std::span<const uint64_t>(allowed) : std::span<const uint64_t>(),
+      .allowed = options.working_set && !allowed.empty() ? allowed : options.hosted,
       .rows = rows,
       .total_weight = total_weight,
       .dropout = {options.dropout, mask_seed(options.dropout_seed, state.counters.steps)},
@@ -241,7 +241,8 @@ void Trainer::Parts::restrict_choice() {
   allowed.clear();
   for (size_t layer = 0; layer < shape.layers; ++layer)
     allowed.push_back(working_set(
-        shape, std::span<const double>(state.usage).subspan(layer * shape.regions, shape.regions)));
+        shape, std::span<const double>(state.usage).subspan(layer * shape.regions, shape.regions),
+        options.hosted.empty() ? ~uint64_t{0} : options.hosted[layer]));
 }
 
 Trainer::Trainer(const Shape& shape, const TrainerOptions& options, std::vector<float> parameters)

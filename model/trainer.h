@@ -40,6 +40,7 @@ struct TrainerOptions {
   uint32_t threads = 1;
   bool working_set =
       true;  // restrict selection to the regions that cover 90 % of this node's choices
+  HostedSet hosted = {};  // others are never awake here, so they get no gradient and no moments
 };
 
 struct StepReport {
@@ -61,6 +62,7 @@ struct Snapshot {
   Shape shape;
   std::vector<float> parameters;
   uint64_t step = 0;
+  HostedSet hosted = {};  // what may be awake in answers and scores
 };
 
 // A named, borrowed piece of state for a checkpoint; valid until the trainer is next changed.

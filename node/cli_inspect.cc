@@ -268,7 +268,8 @@ Json json_of(const v1::Region& region) {
           {"sent", region.sent()},
           {"received", region.received()},
           {"hosts", region.hosts()},
-          {"private", region.is_private()}};
+          {"private", region.is_private()},
+          {"hosted", region.is_hosted()}};
 }
 
 Json json_of(const v1::Provenance& row) {
@@ -374,10 +375,10 @@ ExitCode regions_verb(Cli& cli) {
                     std::to_string(region.parameters()), number_text(region.active() * 100, 1),
                     number_text(region.changed(), 3), std::to_string(region.sent()),
                     std::to_string(region.received()), std::to_string(region.hosts()),
-                    region.is_private() ? "yes" : "no"});
+                    region.is_private() ? "yes" : "no", region.is_hosted() ? "yes" : "no"});
   }
   cli.console.out << render_table({"REGION", "LAYER", "KIND", "PARAMETERS", "ACTIVE%", "CHANGED",
-                                   "SENT", "RECEIVED", "HOSTS", "PRIVATE"},
+                                   "SENT", "RECEIVED", "HOSTS", "PRIVATE", "HOSTED"},
                                   rows);
   return ExitCode::ok;
 }

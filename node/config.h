@@ -25,8 +25,8 @@ struct Config {
     std::string preset = "tiny";  // demo, tiny, small, base
     uint32_t threads = 1;
     bool working_set = false;  // learn only in the regions that own data mostly wakes
-    std::vector<std::string> private_regions;  // region names or prefixes; never published
-    std::vector<std::string> hosted_regions;   // empty: all
+    std::vector<std::string> private_regions = {};  // region names or prefixes; never published
+    std::vector<std::string> hosted_regions = {};   // empty: all
     friend bool operator==(const Model&, const Model&) = default;
   } model;
   struct Learn {
@@ -51,6 +51,7 @@ struct Config {
     double sync_interval_s = 2;        // heartbeats and anti-entropy
     uint32_t steps_per_exchange = 20;  // H
     double outer = 2;                  // s = min(1, outer / N)
+    bool region_weights = false;       // s of a region by who uses it
     double budget_fraction = 0.25;     // k is at most this, at most 1/N
     // Every byte of the swarm's frames counts, not only the own deltas.
     uint64_t upload_kib_per_s = 0;    // 0: no limit of our own, as with the next two

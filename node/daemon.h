@@ -63,8 +63,9 @@ struct RegionRow {
   double active = 0;                // share of tokens that woke it, 0..1
   double changed = 0;               // L2 norm of base - genesis
   uint64_t sent = 0, received = 0;  // deltas that held it
-  uint32_t hosts = 0;               // members known to host it
+  uint32_t hosts = 0;               // members that keep its part of the sum
   bool is_private = false;
+  bool is_hosted = true;  // computed here (model.hosted_regions)
 };
 
 struct ProvenanceRow {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "node/region_names.h"
+
 namespace starling::node {
 
 namespace {
@@ -17,13 +19,14 @@ uint64_t rounded_up_mib(uint64_t bytes) { return (bytes + mib - 1) / mib; }
 
 }  // namespace
 
-model::TrainerOptions trainer_options(const Config& config) {
+model::TrainerOptions trainer_options(const model::Shape& shape, const Config& config) {
   // Late deltas make first moments harmful (prototype: .9 to .5 gains 2.5 % of the loss); alone the
   // customary value serves.
   model::TrainerOptions options;
   options.beta1 = config.swarm.exchange ? 0.5f : 0.9f;
   options.threads = config.model.threads;
   options.working_set = config.model.working_set;
+  options.hosted = hosted_set(shape, config.model);
   options.dropout = static_cast<float>(config.learn.dropout);
   options.dropout_seed = config.learn.seed;
   // One row at a time where a row's activations are large: small then learns within 200 MiB.
@@ -33,7 +36,7 @@ model::TrainerOptions trainer_options(const Config& config) {
 
 std::vector<MemoryPart> memory_parts(const model::Shape& shape, const Config& config) {
   const uint64_t vector_bytes = model::parameter_count(shape) * sizeof(float);
-  const uint64_t learning = model::Trainer::memory_bytes(shape, trainer_options(config),
+  const uint64_t learning = model::Trainer::memory_bytes(shape, trainer_options(shape, config),
                                                          config.learn.rows, config.learn.length);
   // In 8 bits, with the small tensors in fp32, at most half as much.
   const uint64_t copy_bytes = config.serve.weights == "int8" ? vector_bytes / 2 : vector_bytes;

@@ -11,7 +11,7 @@
 namespace starling::node {
 
 // How a node of this configuration trains.
-model::TrainerOptions trainer_options(const Config& config);
+model::TrainerOptions trainer_options(const model::Shape& shape, const Config& config);
 
 struct MemoryPart {
   std::string name;

@@ -143,6 +143,7 @@ void fill(const RegionRow& row, v1::Region& out) {
   out.set_received(row.received);
   out.set_hosts(row.hosts);
   out.set_is_private(row.is_private);
+  out.set_is_hosted(row.is_hosted);
 }
 
 void fill(const ProvenanceRow& row, v1::Provenance& out) {

@@ -7,6 +7,7 @@
 #include "model/checkpoint.h"
 #include "node/footprint.h"
 #include "node/mind_sections.h"
+#include "node/region_names.h"
 #include "swarm/codec.h"
 
 namespace starling::node {
@@ -17,18 +18,6 @@ constexpr float statistics_rate =
     0.15f;  // with outer 2 the swarm's mean moves at .3 an exchange, as prototyped
 constexpr double teach_rate_factor = 0.5;
 constexpr uint64_t surprise_interval_steps = 4;  // one row of so many steps is read twice
-
-std::vector<uint8_t> private_flags(const model::RegionTable& table,
-                                   const std::vector<std::string>& prefixes) {
-  std::vector<uint8_t> flags(prefixes.empty() ? 0 : table.size(), 0);
-  for (const model::Region& region : table) {
-    const std::string name = model::region_name(region);
-    for (const std::string& prefix : prefixes) {
-      if (name == prefix || name.starts_with(prefix + ".")) flags[region.id] = 1;
-    }
-  }
-  return flags;
-}
 
 model::BatcherOptions batcher_options(const Config& config) {
   return {.rows = config.learn.rows,
@@ -71,13 +60,16 @@ double preset_learning_rate(const std::string& preset) {
 Mind::Mind(const MindOptions& options, std::vector<float> genesis)
     : options_(options),
       table_(model::region_table(options.shape)),
-      is_private_(private_flags(table_, options.config.model.private_regions)),
-      trainer_(options.shape, trainer_options(options.config), genesis),
+      is_private_(region_flags(table_, options.config.model.private_regions)),
+      hosted_(hosted_set(options.shape, options.config.model)),
+      trainer_(options.shape, trainer_options(options.shape, options.config), genesis),
       batcher_(batcher_options(options.config), options.config.learn.seed),
       exchange_(table_, genesis, is_private_),
       probe_(options.config.learn.seed),
       regions_sent_(table_.size(), 0),
-      regions_received_(table_.size(), 0) {}
+      regions_received_(table_.size(), 0) {
+  if (options_.config.swarm.region_weights) exchange_.weigh_regions();
+}
 
 bool Mind::add(const Source& source) {
   if (source.kind == DataKind::pairs) return batcher_.add_pairs(source.name, source.pairs);
@@ -196,8 +188,10 @@ std::shared_ptr<const model::Snapshot> Mind::snapshot() const {
   const auto share = static_cast<float>(options_.config.serve.personal_share);
   const std::span<const float> unsent = exchange_.error();
   for (size_t i = 0; i < served.size(); ++i) served[i] += share * unsent[i];
-  return std::make_shared<const model::Snapshot>(
-      model::Snapshot{options_.shape, std::move(served), trainer_.steps()});
+  return std::make_shared<const model::Snapshot>(model::Snapshot{.shape = options_.shape,
+                                                                 .parameters = std::move(served),
+                                                                 .step = trainer_.steps(),
+                                                                 .hosted = hosted_});
 }
 
 void Mind::forget_unsent() { exchange_.forget_unsent(trainer_.parameters()); }
@@ -348,7 +342,9 @@ std::vector<RegionRow> Mind::region_rows() const {
                     .sent = regions_sent_[region.id],
                     .received = regions_received_[region.id],
                     .hosts = 0,
-                    .is_private = !is_private_.empty() && is_private_[region.id] != 0});
+                    .is_private = !is_private_.empty() && is_private_[region.id] != 0,
+                    .is_hosted = region.kind != model::RegionKind::mlp || hosted_.empty() ||
+                                 (hosted_[region.layer] >> region.index & 1) != 0});
   }
   return rows;
 }

@@ -146,6 +146,7 @@ class Mind {
   MindOptions options_;
   model::RegionTable table_;
   std::vector<uint8_t> is_private_;
+  model::HostedSet hosted_;
   model::Trainer trainer_;
   model::Batcher batcher_;
   model::Batch batch_;

@@ -26,7 +26,7 @@ std::vector<float> without(std::vector<float> weights, std::span<const int32_t> 
 }  // namespace
 
 double Mind::probe_loss(std::vector<float> weights) const {
-  return probe_.loss({options_.shape, std::move(weights), trainer_.steps()});
+  return probe_.loss({options_.shape, std::move(weights), trainer_.steps(), hosted_});
 }
 
 // What own progress is measured from, where it is shared.
@@ -50,7 +50,7 @@ void Mind::measure_surprise() {
   }
   if (good_loss_ == 0) return;
   const std::span<const float> x = trainer_.parameters();
-  const model::Snapshot snapshot{options_.shape, {x.begin(), x.end()}, trainer_.steps()};
+  const model::Snapshot snapshot{options_.shape, {x.begin(), x.end()}, trainer_.steps(), hosted_};
   pace_.met(model::score_text(snapshot, text).bits_per_byte, good_loss_);
 }
 

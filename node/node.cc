@@ -123,7 +123,7 @@ std::vector<RegionRow> Node::regions() {
                                                return member.state == swarm::MemberState::alive;
                                              });
   for (RegionRow& row : *rows)
-    row.hosts = static_cast<uint32_t>(alive);  // every member hosts every region
+    row.hosts = static_cast<uint32_t>(alive);  // every member keeps the whole sum
   return *rows;
 }
 

@@ -12,6 +12,7 @@
 #include "node/log.h"
 #include "node/node.h"
 #include "node/refusal_log.h"
+#include "node/region_names.h"
 #include "node/source.h"
 #include "swarm/accept.h"
 #include "swarm/codec.h"
@@ -71,11 +72,8 @@ Result<Done, HomeError> Node::open_mind() {
   if (!shape)
     return fail(ExitCode::config,
                 home_.paths.config + ": model.preset: there is no preset " + config.model.preset);
-  if (!config.model.hosted_regions.empty()) {
-    return fail(ExitCode::config,
-                home_.paths.config +
-                    ": model.hosted_regions: this version hosts all regions; leave it empty");
-  }
+  if (const std::string problem = region_problem(*shape, config.model); !problem.empty())
+    return fail(ExitCode::config, home_.paths.config + ": " + problem);
   if (const std::string problem = device_problem(*shape, config); !problem.empty())
     return fail(ExitCode::config, home_.paths.config + ": " + problem);
   const std::vector<MemoryPart> parts = memory_parts(*shape, config);

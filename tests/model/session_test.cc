@@ -3,10 +3,12 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cmath>
 #include <numbers>
 
 #include "model/kernels.h"
 #include "model/network.h"
+#include "model/quantised.h"
 #include "tests/model/example.h"
 
 namespace starling::model {
@@ -53,6 +55,40 @@ TEST_CASE("token by token and as one sequence the logits are the same") {
     }
     CHECK(worst < 1e-3);
   }
+}
+
+TEST_CASE("regions that are not hosted are never awake: in sessions, in 8 bits and in scores") {
+  const Shape shape = *shape_from("demo,regions=8,always_awake=2,selected=2,chunk=8");
+  Snapshot whole{.shape = shape, .parameters = genesis(shape, 9), .step = 0};
+  Snapshot part = whole;
+  part.hosted = {0b00010111, 0b11000011};
+  const auto symbols = random_symbols(200);
+  const std::vector<uint8_t> text(symbols.begin(), symbols.end());
+  const double before = score_text(part, text).bits_per_byte;
+  CHECK(before != score_text(whole, text).bits_per_byte);
+  // What is not hosted may hold anything.
+  const Layout layout(shape);
+  for (const Region& region : region_table(shape)) {
+    if (region.kind != RegionKind::mlp || (part.hosted[region.layer] >> region.index & 1) != 0)
+      continue;
+    std::fill_n(part.parameters.begin() + region.offset, region.count, 1e9f);
+  }
+  CHECK(score_text(part, text).bits_per_byte == before);
+  const auto served = std::make_shared<const Snapshot>(part);
+  const auto quantised = std::make_shared<const Quantised>(part);
+  CHECK(quantised->bytes() < Quantised(whole).bytes());
+  Session exact(served), rounded(quantised);
+  double nats = 0;
+  uint16_t last = '\n';
+  for (const uint8_t symbol : text) {
+    const auto logits = exact.feed(last);
+    double sum = 0;
+    for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
+    nats += std::log(sum) - static_cast<double>(logits[symbol]);
+    for (const float logit : rounded.feed(last)) CHECK(std::abs(logit) < 1e3f);
+    last = symbol;
+  }
+  CHECK(nats / std::numbers::ln2 / 200 == doctest::Approx(before).epsilon(1e-4));
 }
 
 TEST_CASE("a session reads a vector from outside as a batch does") {

@@ -380,4 +380,32 @@ TEST_CASE("a preset takes what it announced to a tenth while training, and fits 
   }
 }
 
+TEST_CASE("what is not hosted is not trained, also with a working set, and the rest learns") {
+  for (const bool working_set : {false, true}) {
+    const HostedSet hosted{0b00101011, 0b00000011};  // of layer 1 only who is always awake
+    Trainer trainer = small_trainer({.working_set = working_set, .hosted = hosted});
+    const std::vector<float> before = copy_of(trainer);
+    const double first = train(trainer, 1);
+    double last = 0;
+    for (int i = 0; i < 8; ++i) {
+      last = train(trainer, 10);
+      trainer.end_exchange(0.3f);
+    }
+    CHECK(last < first - 1);
+    const std::vector<uint64_t> tokens = trainer.take_region_tokens();
+    size_t idle = 0, awake = 0;
+    for (const Region& region : trainer.regions()) {
+      if (region.kind != RegionKind::mlp) continue;
+      const auto begin = trainer.parameters().begin() + region.offset;
+      const bool is_moved =
+          !std::equal(begin, begin + region.count, before.begin() + region.offset);
+      const bool is_hosted = (hosted[region.layer] >> region.index & 1) != 0;
+      idle += !is_hosted && !is_moved && tokens[region.id] == 0;
+      awake += is_hosted && is_moved && tokens[region.id] > 0;
+    }
+    CHECK(idle == 10);
+    CHECK(awake == 6);
+  }
+}
+
 }  // namespace starling::model

@@ -8,6 +8,8 @@
 #include <map>
 #include <set>
 
+#include "model/selector.h"
+#include "node/region_names.h"
 #include "node/schedule.h"
 
 namespace starling::node {
@@ -215,6 +217,74 @@ TEST_CASE("a checkpoint of another preset is refused with both shapes and change
   CHECK(refused.error().find("'" + model::describe(tiny.shape) + "'") != std::string::npos);
   CHECK(weights(small) == before);
   CHECK(small.step_count() == 3);
+}
+
+TEST_CASE("a node computes what it hosts, follows the sum everywhere, and has it when it grows") {
+  MindOptions all = options(true), few = options(true);
+  few.config.model.hosted_regions = {"mlp.0.4", "mlp.0.5", "mlp.1.7"};
+  all.self.bytes[0] = 1;
+  const std::vector<float> genesis = model::genesis(all.shape, genesis_seed);
+  Mind whole(all, genesis), part(few, genesis);
+  REQUIRE(whole.add(lines(1000)));
+  REQUIRE(part.add(lines(1000)));
+  std::array<uint8_t, 64> secret{}, other{};
+  swarm::PublicKey key{};
+  crypto_sign_keypair(key.data(), secret.data());
+  crypto_sign_keypair(key.data(), other.data());
+  const swarm::SwarmView view{.active_origins = 2};
+  std::set<std::string> sent;
+  for (int round = 0; round < 4; ++round) {
+    learn(whole, 5, 8e-3), learn(part, 5, 8e-3);
+    const auto theirs = whole.publish(view, 0, swarm::Signer(secret.data()), 1);
+    const auto ours = part.publish(view, 0, swarm::Signer(other.data()), 1);
+    REQUIRE(theirs);
+    REQUIRE(ours);
+    for (const auto& [region, tokens] : ours->summary.region_tokens)
+      sent.insert(model::region_name(part.regions()[region]));
+    for (const auto& [from, to] : {std::pair(&*theirs, &part), std::pair(&*ours, &whole)}) {
+      const auto opened = swarm::open(*from->frame, all.swarm);
+      REQUIRE(opened);
+      const swarm::DeltaKey delta{{swarm::peer_id_of(opened->header.origin), opened->header.epoch},
+                                  opened->header.seq};
+      CHECK(to->accept(delta, from->summary, opened->payload, 1));
+    }
+  }
+  CHECK(part.exchange().base().hash() == whole.exchange().base().hash());
+  size_t away = 0, received = 0;
+  for (const RegionRow& row : part.region_rows()) {
+    if (row.is_hosted) continue;
+    ++away;
+    received += row.received > 0;
+    CHECK(row.active == 0);
+    CHECK_FALSE(sent.contains(row.region));
+  }
+  CHECK(away == all.shape.layers * (all.shape.regions - all.shape.always_awake) - 3);
+  CHECK(received > 0);
+  // Grown, from its own checkpoint: what it did not host is as the sum says.
+  Mind grown(all, genesis);
+  REQUIRE(grown.restore(part.sections()));
+  const std::vector<float> x = weights(grown);
+  for (const model::Region& region : grown.regions()) {
+    if (sent.contains(model::region_name(region)) || region.kind != model::RegionKind::mlp)
+      continue;
+    for (size_t i = region.offset; i < region.offset + region.count; ++i)
+      CHECK(x[i] == doctest::Approx(grown.exchange().base().value(i)).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("a region that there is not is named, with the nearest that there is") {
+  const model::Shape shape = *model::shape_of_preset("demo");
+  CHECK(region_problem(shape, {}) == "");
+  CHECK(region_problem(shape, {.private_regions = {"mlp.1", "embedding"},
+                               .hosted_regions = {"mlp.0.4"}}) == "");
+  const std::string problem = region_problem(shape, {.hosted_regions = {"mlp.0.4", "mlq.1.5"}});
+  CHECK(problem.starts_with("model.hosted_regions: there is no region mlq.1.5; did you mean "));
+  CHECK(problem.find("mlp.1.5") != std::string::npos);
+  CHECK(region_problem(shape, {.private_regions = {"ml"}}).starts_with("model.private_regions: "));
+  CHECK(hosted_set(shape, {}).empty());
+  const uint64_t always = model::awake_set(shape);
+  CHECK(hosted_set(shape, {.hosted_regions = {"mlp.1.9", "embedding"}}) ==
+        model::HostedSet{always, always | uint64_t{1} << 9});
 }
 
 }  // namespace starling::node
