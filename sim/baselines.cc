@@ -13,7 +13,6 @@ namespace {
 constexpr float statistics_rate_alone = 0.3f;  // as in a node without a swarm
 constexpr float beta1_alone = 0.9f;
 constexpr size_t probes_max = 8;
-constexpr uint64_t points_wanted = 12;
 
 double mean_of(const std::vector<double>& values) {
   double sum = 0;
@@ -39,7 +38,7 @@ class Class {
     for (uint64_t step = 0; step < steps; step += interval) {
       if (step >= probe_at) {
         standing.points.push_back({static_cast<double>(step), probe()});
-        probe_at += std::max<uint64_t>(1, steps / points_wanted);
+        probe_at += std::max<uint64_t>(1, steps / course_.learn.probes);
       }
       const uint64_t count = std::min(interval, steps - step);
       each([&](Student& student) {

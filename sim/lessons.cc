@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "sim/chance.h"
-#include "sim/stocks.h"
+#include "sim/portions.h"
 
 namespace starling::sim {
 namespace {
@@ -78,21 +78,6 @@ void deal_dirichlet(const std::vector<Stock>& stocks, double alpha, Rng& rng, Le
   }
 }
 
-struct Piece {
-  size_t task, index;
-};
-
-// Task after task; pairs shuffled within a task, texts as they were written.
-std::vector<Piece> sorted_pieces(const std::vector<Stock>& stocks, Rng& rng) {
-  std::vector<Piece> pieces;
-  for (size_t task = 0; task < stocks.size(); ++task) {
-    std::vector<size_t> order = shuffled(stocks[task].size(), rng);
-    if (!stocks[task].texts.empty()) std::sort(order.begin(), order.end());
-    for (const size_t index : order) pieces.push_back({task, index});
-  }
-  return pieces;
-}
-
 // Source: McMahan et al., "Communication-efficient learning of deep networks from decentralized
 // data" (2017), section 3: there 200 shards of 300 images, two for each client.
 void deal_shards(const std::vector<Stock>& stocks, uint32_t each, Rng& rng, Lessons& lessons) {
@@ -157,6 +142,15 @@ Result<Lessons, Failure> deal_lessons(const Scenario& scenario, uint64_t seed) {
     lessons.is_text = !stock.texts.empty();
   }
   lessons.nodes.resize(scenario.run.nodes, {{}, "", std::vector<size_t>(stocks->size(), 0)});
+  if (scenario.deal.pieces_max > 0) {
+    const auto portions = draw_portions(*stocks, scenario, seed);
+    if (!portions) return Unexpected{portions.error()};
+    for (size_t node = 0; node < portions->size(); ++node) {
+      for (const Piece& piece : (*portions)[node])
+        give((*stocks)[piece.task], piece.task, piece.index, lessons.nodes[node]);
+    }
+    return lessons;
+  }
   Rng rng = rng_for(seed, Purpose::deal);
   deal(*stocks, scenario.deal, rng, lessons);
   fill_the_empty(*stocks, rng, lessons);

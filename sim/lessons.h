@@ -6,11 +6,10 @@
 //   iid        all pieces are shuffled and dealt evenly
 //   dirichlet  each task's pieces are split in proportions drawn from Dirichlet(alpha)
 //   shards     all pieces, task after task, are cut into equal shards; each node gets deal.shards
-//   of
-//              them at random, so it knows few tasks
+//              of them at random, so it knows few tasks
 //   quantity   all pieces are shuffled and split in proportions drawn from Dirichlet(alpha): the
-//   same
-//              mixture for everyone, much for some and little for others
+//              same mixture for everyone, much for some and little for others
+// With deal.pieces_max every node brings its own instead (portions.h).
 #include <string>
 #include <vector>
 
@@ -39,7 +38,8 @@ struct Lessons {
   bool is_own(size_t node, size_t task) const { return nodes[node].pieces[task] > 0; }
 };
 
-// Nothing to learn for synthetic scenarios. Errors: bad_data for files that cannot be used.
+// Nothing to learn for synthetic scenarios. Errors: bad_data for files that cannot be used, and
+// where there is too little for deal.pieces_max.
 Result<Lessons, Failure> deal_lessons(const Scenario& scenario, uint64_t seed);
 
 // The table "who has how many pieces of what", for people.

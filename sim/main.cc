@@ -114,7 +114,8 @@ void describe_sweep(CLI::App& sweep, SweepOptions& options) {
   sweep.add_option("--threads", options.threads, "Threads; the outcome does not depend on it")
       ->check(CLI::Range(1u, 256u))
       ->capture_default_str();
-  sweep.add_option("--out", options.directory, "Folder of sweep.json")->type_name("DIR");
+  sweep.add_option("--out", options.directory, "Folder of sweep.json and sweep.html")
+      ->type_name("DIR");
 }
 
 void describe_fuzz(CLI::App& fuzz, FuzzOptions& options) {

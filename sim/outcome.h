@@ -18,6 +18,7 @@ struct Outcome {
   double until_s = 0;  // virtual: where it was asked to stop; 0: at its own end
   double wall_seconds = 0;
   uint64_t parameters = 0;
+  uint32_t steps_per_exchange = 1;
   bool is_complete = false;  // it came to its own end
   bool is_text = false;
   std::vector<std::string> tasks;

@@ -97,6 +97,7 @@ void add_learn_keys(std::vector<Key>& keys) {
   add("server_rate", field<double, &S::learn, &S::Learn::server_rate>(), 0.01, 10);
   add("server_momentum", field<double, &S::learn, &S::Learn::server_momentum>(), 0, 0.999);
   add("dpsgd_neighbours", field<uint32_t, &S::learn, &S::Learn::dpsgd_neighbours>(), 2, 1000);
+  add("probes", field<uint32_t, &S::learn, &S::Learn::probes>(), 1, 1000);
 }
 
 void add_deal_keys(std::vector<Key>& keys) {
@@ -104,6 +105,7 @@ void add_deal_keys(std::vector<Key>& keys) {
   add("partition", field<Text, &S::deal, &S::Deal::partition>(), 0, 0, partitions);
   add("alpha", field<double, &S::deal, &S::Deal::alpha>(), 0.01, 100);
   add("shards", field<uint32_t, &S::deal, &S::Deal::shards>(), 1, 100);
+  add("pieces_max", field<uint32_t, &S::deal, &S::Deal::pieces_max>(), 0, 1e6);
 }
 
 void add_devices_keys(std::vector<Key>& keys) {
@@ -403,6 +405,9 @@ std::string contradiction(const Scenario& scenario) {
     return "faults.duty_to_h: must differ from faults.duty_from_h";
   if ((scenario.hostile.attack == "none") != (scenario.hostile.share == 0))
     return "hostile: needs both an attack and a share";
+  const Scenario::Deal& deal = scenario.deal;
+  if (deal.partition == "shards" && deal.pieces_max > 0 && deal.pieces_max < deal.shards)
+    return "deal.pieces_max: must be at least deal.shards";
   const std::string& kind = scenario.learn.kind;
   if (scenario.hostile.attack == "backdoor" && kind != "skills" && kind != "images")
     return "hostile.attack: backdoor needs questions and answers: learn.kind skills or images";

@@ -47,11 +47,15 @@ struct Scenario {
     std::vector<std::string> baselines = {"alone", "fedavg", "centralised"};  // baselines.h
     double server_rate = 0.7, server_momentum = 0.9;                          // of fedavg_momentum
     uint32_t dpsgd_neighbours = 2;  // 2: a ring; more: a random graph
+    uint32_t probes = 12;  // how often it is asked on the way, and so of every baseline; at most
+                           // once a tick
   } learn;
   struct Deal {
     std::string partition = "natural";  // natural, iid, dirichlet, shards, quantity
     double alpha = 0.3;                 // of dirichlet and quantity: smaller is more one-sided
     uint32_t shards = 2;                // of each node
+    // Of each node, however many there are: a new one brings its own. 0: all pieces are dealt out.
+    uint32_t pieces_max = 0;
   } deal;
   struct Devices {
     double slow_share = 0;

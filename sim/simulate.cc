@@ -79,6 +79,7 @@ Outcome outcome_of(World& world, const Lessons& lessons, uint64_t seed) {
   outcome.trace = world.trace();
   outcome.virtual_seconds = static_cast<double>(world.now) / 1e6;
   outcome.parameters = world.course->genesis.size();
+  outcome.steps_per_exchange = world.course->learn.steps_per_exchange;
   outcome.is_text = lessons.is_text;
   outcome.tasks = lessons.tasks;
   const auto nodes = static_cast<double>(outcome.nodes);

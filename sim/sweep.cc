@@ -43,21 +43,18 @@ std::optional<uint64_t> number_of(const std::string& text) {
 std::string shown(const Sweep& sweep, const std::string& name, double value) {
   if (name == "virtual s") return fixed(value, 0);
   if (name == "MB a node") return fixed(value, 3);
+  if (name == exchanges_figure) return fixed(value, 1);
   return sweep.is_text ? fixed(value, 3) : fixed(100 * value, 1);
 }
 
-// In the order of a reader's interest; what no run has is left out.
-std::vector<std::string> columns_of(const Sweep& sweep) {
-  std::vector<std::string> columns;
-  for (const char* name :
-       {"swarm", "swarm own", "swarm others", "swarm_judging", "swarm_believing", "swarm backdoor",
-        "swarm_judging backdoor", "swarm_believing backdoor", "alone", "fedavg", "fedavg_momentum",
-        "dpsgd", "centralised", "MB a node", "virtual s"}) {
-    const bool is_there = std::any_of(sweep.rows.begin(), sweep.rows.end(),
-                                      [&](const auto& row) { return row.figures.contains(name); });
-    if (is_there) columns.emplace_back(name);
-  }
-  return columns;
+std::string cell_of(const Sweep& sweep, const std::string& name, const Spread& spread) {
+  if (spread.count == 0) return "-";
+  if (spread.never == spread.count) return "never";
+  std::string cell = shown(sweep, name, spread.mean);
+  if (spread.count > 1) cell += " +- " + shown(sweep, name, spread.deviation);
+  if (spread.never > 0)
+    cell += ", never in " + std::to_string(spread.never) + " of " + std::to_string(spread.count);
+  return cell;
 }
 
 std::string padded(const std::string& text, size_t width) {
@@ -80,6 +77,16 @@ bool add_run(const Case& each, const RunOptions& options, const Lessons& lessons
   }
   for (const auto& [name, value] : figures_of(outcome)) row.figures[name].push_back(value);
   return true;
+}
+
+// Where there are too few pieces for all, that is said before anything runs.
+std::optional<Failure> lack_of_pieces(const std::vector<Case>& cases, uint64_t seed) {
+  for (const Case& each : cases) {
+    if (each.scenario.deal.pieces_max == 0) continue;
+    const auto lessons = deal_lessons(each.scenario, seed);
+    if (!lessons) return lessons.error();
+  }
+  return std::nullopt;
 }
 
 std::optional<Failure> run_cases(const std::vector<Case>& cases, uint32_t threads, Watch& watch,
@@ -106,8 +113,12 @@ std::optional<Failure> write_sweep(const Sweep& sweep, const std::string& direct
   std::filesystem::create_directories(directory, error);
   if (error)
     return Failure{ExitCode::cannot_create, "cannot make " + directory + ": " + error.message()};
-  const auto written = write_whole(directory + "/sweep.json", to_json(sweep));
-  return written ? std::nullopt : std::optional(written.error());
+  for (const auto& [name, content] :
+       {std::pair("/sweep.json", to_json(sweep)), std::pair("/sweep.html", to_html(sweep))}) {
+    const auto written = write_whole(directory + name, content);
+    if (!written) return written.error();
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -172,40 +183,93 @@ Figures figures_of(const Outcome& outcome) {
     if (swarm->second.own >= 0) figures["swarm own"] = swarm->second.own;
     if (swarm->second.others >= 0) figures["swarm others"] = swarm->second.others;
   }
+  if (const auto exchanges = exchanges_to_fedavg(outcome)) figures[exchanges_figure] = *exchanges;
   return figures;
+}
+
+bool is_quality(const std::string& figure) {
+  return figure != "MB a node" && figure != "virtual s" && figure != exchanges_figure;
+}
+
+std::optional<double> exchanges_to_fedavg(const Outcome& outcome) {
+  const auto points_of = [&](std::string_view name) -> const std::vector<Standing::Point>* {
+    for (const Standing& standing : outcome.standings) {
+      if (standing.name == name && !standing.points.empty()) return &standing.points;
+    }
+    return nullptr;
+  };
+  const auto* const swarm = points_of("swarm");
+  const auto* const fedavg = points_of("fedavg");
+  if (swarm == nullptr || fedavg == nullptr || fedavg->back().quality <= 0) return std::nullopt;
+  const double end = fedavg->back().quality;
+  // How far beyond what is wanted a point is: better is more, in bits as in answers.
+  const auto beyond = [&](const Standing::Point& point) {
+    return outcome.is_text ? 1.05 * end - point.quality : point.quality - 0.95 * end;
+  };
+  for (size_t i = 0; i < swarm->size(); ++i) {
+    const Standing::Point& point = (*swarm)[i];
+    if (beyond(point) < 0) continue;
+    double steps = point.steps;
+    if (i > 0) {
+      const Standing::Point& before = (*swarm)[i - 1];
+      const double part = beyond(before) / (beyond(before) - beyond(point));
+      steps = before.steps + part * (point.steps - before.steps);
+    }
+    return steps / outcome.steps_per_exchange;
+  }
+  return not_reached;
 }
 
 Spread spread_of(const std::vector<double>& values) {
   Spread spread{.count = values.size()};
-  if (values.empty()) return spread;
-  for (const double value : values) spread.mean += value / static_cast<double>(values.size());
-  if (values.size() < 2) return spread;
+  std::vector<double> reached;
+  for (const double value : values) {
+    if (value < not_reached) reached.push_back(value);
+  }
+  spread.never = values.size() - reached.size();
+  const auto count = static_cast<double>(reached.size());
+  for (const double value : reached) spread.mean += value / count;
+  if (reached.size() < 2) return spread;
   double squares = 0;
-  for (const double value : values) squares += (value - spread.mean) * (value - spread.mean);
-  spread.deviation = std::sqrt(squares / static_cast<double>(values.size() - 1));
+  for (const double value : reached) squares += (value - spread.mean) * (value - spread.mean);
+  spread.deviation = std::sqrt(squares / (count - 1));
   return spread;
 }
 
-std::string to_text(const Sweep& sweep) {
+std::vector<std::string> columns_of(const Sweep& sweep) {
+  std::vector<std::string> columns;
+  for (const char* name :
+       {"swarm", "swarm own", "swarm others", "swarm_judging", "swarm_believing", "swarm backdoor",
+        "swarm_judging backdoor", "swarm_believing backdoor", "alone", "fedavg", "fedavg_momentum",
+        "dpsgd", "centralised", exchanges_figure, "MB a node", "virtual s"}) {
+    const bool is_there = std::any_of(sweep.rows.begin(), sweep.rows.end(),
+                                      [&](const auto& row) { return row.figures.contains(name); });
+    if (is_there) columns.emplace_back(name);
+  }
+  return columns;
+}
+
+std::vector<std::vector<std::string>> table_of(const Sweep& sweep) {
   const std::vector<std::string> columns = columns_of(sweep);
   std::vector<std::vector<std::string>> cells(1);
   for (const Variation& variation : sweep.variations) cells[0].push_back(variation.key);
-  for (const std::string& name : columns) {
-    const bool is_share = !sweep.is_text && name != "MB a node" && name != "virtual s";
-    cells[0].push_back(is_share ? name + " %" : name);
-  }
+  for (const std::string& name : columns)
+    cells[0].push_back(!sweep.is_text && is_quality(name) ? name + " %" : name);
   cells[0].emplace_back("failed");
   for (const SweepRow& row : sweep.rows) {
     std::vector<std::string>& line = cells.emplace_back(row.setting);
     for (const std::string& name : columns) {
       const auto found = row.figures.find(name);
       const Spread spread = found == row.figures.end() ? Spread{} : spread_of(found->second);
-      std::string cell = spread.count == 0 ? "-" : shown(sweep, name, spread.mean);
-      if (spread.count > 1) cell += " +- " + shown(sweep, name, spread.deviation);
-      line.push_back(cell);
+      line.push_back(cell_of(sweep, name, spread));
     }
     line.push_back(std::to_string(row.failed) + " of " + std::to_string(row.runs));
   }
+  return cells;
+}
+
+std::string to_text(const Sweep& sweep) {
+  const auto cells = table_of(sweep);
   std::string text;
   for (const auto& line : cells) {
     for (size_t column = 0; column < line.size(); ++column) {
@@ -227,6 +291,9 @@ std::string to_json(const Sweep& sweep) {
     for (const auto& [name, values] : row.figures) {
       const Spread spread = spread_of(values);
       figures[name] = {{"mean", spread.mean}, {"deviation", spread.deviation}, {"values", values}};
+      if (spread.never == 0) continue;
+      figures[name]["never"] = spread.never;  // among the values these are null
+      if (spread.never == spread.count) figures[name]["mean"] = nullptr;
     }
     rows.push_back(
         {{"setting", setting}, {"figures", figures}, {"runs", row.runs}, {"failed", row.failed}});
@@ -261,6 +328,8 @@ int run_sweep(const SweepOptions& options, Signals& signals) {
   sweep.seeds = *seeds;
   const auto cases = cases_of(*scenario, sweep.variations);
   if (!cases) return fail(ExitCode::config, cases.error());
+  if (const auto lack = lack_of_pieces(*cases, sweep.seeds.front()))
+    return fail(lack->code, lack->message);
   std::printf("%s: %zu combinations with %zu seeds each\n", scenario->name.c_str(), cases->size(),
               sweep.seeds.size());
   std::fflush(stdout);
@@ -272,7 +341,7 @@ int run_sweep(const SweepOptions& options, Signals& signals) {
   if (!options.directory.empty()) {
     if (const auto wrong = write_sweep(sweep, options.directory))
       return fail(wrong->code, wrong->message);
-    std::printf("report: %s/sweep.json\n", options.directory.c_str());
+    std::printf("report: %s/sweep.json, sweep.html\n", options.directory.c_str());
   }
   if (signals.stop_signal() != 0) return 128 + signals.stop_signal();
   const bool is_good = std::all_of(sweep.rows.begin(), sweep.rows.end(),

@@ -19,7 +19,6 @@ constexpr Micros tick_settling = micros_of_s(1);
 constexpr Micros dial_timeout = micros_of_s(5);
 constexpr Micros handshake_work = micros_of_ms(4);  // measured for mTLS on one machine
 constexpr double moments_wanted = 100;
-constexpr double probes_wanted = 12;  // questions asked on the way, in times
 constexpr Micros link_gone_delay = micros_of_ms(1);
 constexpr size_t signatures_remembered_max = 1u << 18;
 
@@ -356,7 +355,7 @@ void World::observe() {
   moment.bases = static_cast<uint32_t>(bases.size());
   if (course->shape && (progress() >= next_probe_ || is_over_)) {
     moment.quality = probe_quality();
-    next_probe_ = progress() + 1 / probes_wanted;
+    next_probe_ = progress() + 1.0 / scenario->learn.probes;
   }
   moments.push_back(moment);
 }
@@ -400,8 +399,8 @@ void World::happen(const Tick&) {
     checker.faults_happened(*this);
   }
   if (watch_ && !watch_()) is_over_ = is_stopped_ = true;
-  const Micros spacing =
-      std::max(tick_settling, micros_of_s(learning_seconds(*scenario) / moments_wanted));
+  const double wanted = std::max<double>(moments_wanted, scenario->learn.probes);
+  const Micros spacing = std::max(tick_settling, micros_of_s(learning_seconds(*scenario) / wanted));
   at(now + (is_settling() ? tick_settling : spacing), Tick{});
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 namespace starling::sim {
 namespace {
@@ -93,6 +94,61 @@ TEST_CASE("quantity gives every node the same mixture, to some much and to some 
     const double share = static_cast<double>(own.pieces[7]) / static_cast<double>(amount(own));
     CHECK(share == doctest::Approx(20000.0 / (20000 + 2 * 14061 + 1622)).epsilon(0.15));
   }
+}
+
+TEST_CASE("with pieces_max a new node brings its own and takes from nobody") {
+  const auto words_of = [](const Lessons::Own& own) {
+    std::vector<std::string> prompts;
+    for (const model::Pair& pair : own.pairs) prompts.push_back(pair.prompt);
+    return prompts;
+  };
+  for (const std::string partition : {"natural", "iid", "dirichlet", "shards", "quantity"}) {
+    INFO(partition);
+    const std::string how = "partition: " + partition + ", alpha: 0.5, pieces_max: 30";
+    const Lessons few = dealt(3, how), many = dealt(20, how);
+    for (size_t node = 0; node < 3; ++node)
+      CHECK(words_of(few.nodes[node]) == words_of(many.nodes[node]));
+    std::set<std::string> seen;
+    size_t dealt_out = 0;
+    for (const Lessons::Own& own : many.nodes) {
+      CHECK(own.pairs.size() == amount(own));
+      CHECK(amount(own) >= 1);
+      CHECK(amount(own) <= 30);
+      if (partition != "quantity") CHECK(amount(own) == 30);
+      dealt_out += amount(own);
+      for (const std::string& prompt : words_of(own)) seen.insert(prompt);
+    }
+    CHECK(seen.size() == dealt_out);  // nothing twice
+  }
+  // By tasks: as many as there are, then over again.
+  const Lessons natural = dealt(10, "partition: natural, pieces_max: 30");
+  CHECK(natural.is_own(3, 3));
+  CHECK(natural.is_own(9, 1));
+  CHECK(variety(natural) == std::vector<size_t>(10, 1));
+  for (const size_t count : variety(dealt(20, "partition: shards, shards: 2, pieces_max: 30")))
+    CHECK(count <= 4);
+}
+
+TEST_CASE("too few pieces for what each is to have are refused") {
+  const auto problem = [](const std::string& nodes, const std::string& deal) {
+    const auto scenario =
+        parse_scenario("run: {nodes: " + nodes + "}\ndeal: {" + deal + "}\n", "test.yaml");
+    if (!scenario) return scenario.error().message;
+    const auto lessons = deal_lessons(*scenario, 1);
+    return lessons ? std::string() : lessons.error().message;
+  };
+  // 324 of the smallest task.
+  CHECK(problem("8", "pieces_max: 320") == "");
+  CHECK(problem("9", "pieces_max: 320") ==
+        "deal.pieces_max: with 320 pieces for each node there are enough for 8 nodes of 9; take "
+        "fewer of either, or more data");
+  for (const std::string partition : {"iid", "dirichlet", "shards"}) {
+    CHECK(problem("4", "partition: " + partition + ", pieces_max: 10000") == "");
+    CHECK(problem("5", "partition: " + partition + ", pieces_max: 10000").find("enough for 4") !=
+          std::string::npos);
+  }
+  CHECK(problem("2", "partition: shards, shards: 5, pieces_max: 4").find("deal.shards") !=
+        std::string::npos);
 }
 
 TEST_CASE("the table of who has what says all, and how much of it is not shown") {

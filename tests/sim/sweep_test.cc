@@ -64,6 +64,76 @@ TEST_CASE("mean and deviation are those of a sample") {
   CHECK(spread_of({}).count == 0);
 }
 
+TEST_CASE("what was never reached is told apart from what was") {
+  const Spread some = spread_of({2, not_reached, 4});
+  CHECK(some.mean == doctest::Approx(3));
+  CHECK(some.deviation == doctest::Approx(std::sqrt(2.0)));
+  CHECK(some.count == 3);
+  CHECK(some.never == 1);
+  CHECK(spread_of({not_reached}).never == 1);
+}
+
+TEST_CASE("how soon the swarm is near to fedavg is read off between two probes") {
+  Outcome outcome;
+  outcome.steps_per_exchange = 10;
+  CHECK_FALSE(exchanges_to_fedavg(outcome).has_value());
+  outcome.standings = {{.name = "swarm", .matrix = {}, .points = {{0, 0}, {100, 0.4}, {200, 0.8}}},
+                       {.name = "fedavg", .matrix = {}, .points = {{0, 0}, {200, 0.6}}}};
+  // 0.57 is wanted: at step 142.5.
+  CHECK(*exchanges_to_fedavg(outcome) == doctest::Approx(14.25));
+  outcome.standings[1].points.back().quality = 0.9;
+  CHECK(*exchanges_to_fedavg(outcome) == not_reached);
+  outcome.standings[1].points.back().quality = 0;  // it has learned nothing
+  CHECK_FALSE(exchanges_to_fedavg(outcome).has_value());
+  // Bits per byte: 2.1 is wanted.
+  outcome.is_text = true;
+  outcome.standings[0].points = {{0, 8}, {100, 3}, {200, 1}};
+  outcome.standings[1].points.back().quality = 2;
+  CHECK(*exchanges_to_fedavg(outcome) == doctest::Approx(14.5));
+  outcome.standings[0].points = {{50, 2}};
+  CHECK(*exchanges_to_fedavg(outcome) == doctest::Approx(5));
+}
+
+TEST_CASE("the page of a sweep draws each figure over each key that has numbers") {
+  Sweep sweep{.scenario = "growth",
+              .variations = {{"run.nodes", {"1", "2", "16"}}},
+              .seeds = {1, 2},
+              .rows = {}};
+  for (const double quality : {0.2, 0.4, 0.8}) {
+    const std::string& nodes = sweep.variations[0].values[sweep.rows.size()];
+    sweep.rows.push_back({.setting = {nodes},
+                          .figures = {{"swarm", {quality, quality + 0.1}}, {"fedavg", {0.5, 0.5}}},
+                          .runs = 2});
+  }
+  sweep.rows[2].figures[exchanges_figure] = {not_reached, 7};
+  const auto count = [](const std::string& page, const std::string& what) {
+    size_t found = 0;
+    for (size_t at = 0; (at = page.find(what, at)) != std::string::npos; ++at) ++found;
+    return found;
+  };
+  const std::string page = to_html(sweep);
+  CHECK(page.find("quality over run.nodes") != std::string::npos);
+  CHECK(count(page, "<circle") == 6);           // two figures, three values
+  CHECK(count(page, "class=\"spread\"") == 3);  // fedavg has none
+  CHECK(count(page, ">swarm</text>") == 1);
+  CHECK(page.find("7.0 +- 0.0, never in 1 of 2") != std::string::npos);
+  // From 1 to 16 on doublings: 2 lies a quarter of the way.
+  CHECK(page.find("<circle cx=\"211.0\"") != std::string::npos);
+  // Fed with a second key there is a picture of each figure, with a curve for each of its values.
+  sweep.variations.push_back({"deal.partition", {"iid", "natural"}});
+  const std::vector<SweepRow> rows = std::exchange(sweep.rows, {});
+  for (SweepRow row : rows) {
+    row.setting.push_back("iid");
+    sweep.rows.push_back(row);
+    row.setting.back() = "natural";
+    sweep.rows.push_back(row);
+  }
+  const std::string both = to_html(sweep);
+  CHECK(count(both, ">deal.partition iid</text>") == 3);  // swarm, fedavg, exchanges
+  CHECK(count(both, "over deal.partition") == 0);         // no numbers
+  CHECK(both.find("aria-label=\"fedavg over run.nodes\"") != std::string::npos);
+}
+
 TEST_CASE("a sweep runs every seed of every combination and leaves its figures") {
   Folder folder;
   folder.write("small.yaml", tiny_synthetic);
@@ -81,6 +151,7 @@ TEST_CASE("a sweep runs every seed of every combination and leaves its figures")
   CHECK(report["rows"][1]["setting"]["run.nodes"] == "4");
   CHECK(few["values"].size() == 2);
   CHECK(many["mean"].get<double>() > few["mean"].get<double>());
+  CHECK(read_file(folder / "out/sweep.html").find("MB a node over run.nodes") != std::string::npos);
 }
 
 TEST_CASE("a sweep says what it cannot read") {
