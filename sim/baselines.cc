@@ -20,6 +20,12 @@ double mean_of(const std::vector<double>& values) {
   return values.empty() ? 0 : sum / static_cast<double>(values.size());
 }
 
+// What is done between two exchanges' steps, and how many models each node sends for it, mean.
+struct Meeting {
+  std::function<void()> act;  // none: nothing
+  double models_sent = -1;    // -1: nobody sends
+};
+
 // All nodes' students, moved on together one exchange at a time.
 class Class {
  public:
@@ -31,13 +37,13 @@ class Class {
         course_, own, Student::Options{.beta1 = beta1_alone, .rows = rows, .seed = seed}));
   }
 
-  // `between` is called after each exchange's steps. False: stopped.
-  bool learn(const std::function<void()>& between, Standing& standing) {
+  // The meeting is after each exchange's steps. False: stopped.
+  bool learn(const Meeting& meeting, Standing& standing) {
     const uint64_t steps = last_step(), interval = course_.learn.steps_per_exchange;
     uint64_t probe_at = 0;
     for (uint64_t step = 0; step < steps; step += interval) {
       if (step >= probe_at) {
-        standing.points.push_back({static_cast<double>(step), probe()});
+        standing.points.push_back(point_at(step, meeting));
         probe_at += std::max<uint64_t>(1, steps / course_.learn.probes);
       }
       const uint64_t count = std::min(interval, steps - step);
@@ -47,7 +53,7 @@ class Class {
         student.trainer.end_exchange(statistics_rate_alone);
         student.trainer.release_scratch();
       });
-      between();
+      if (meeting.act) meeting.act();
       const double done = static_cast<double>(step) / static_cast<double>(steps);
       if (!options_.watch(done)) return false;
     }
@@ -103,10 +109,18 @@ class Class {
     const uint64_t all = course_.learn.steps;
     return options_.steps_max == 0 ? all : std::min(all, options_.steps_max);
   }
-  double probe() {
+  Standing::Point point_at(uint64_t step, const Meeting& meeting) {
     std::vector<double> means;
     for (const auto& row : scores(probes_max, true)) means.push_back(mean_of(row));
-    return mean_of(means);
+    const uint64_t interval = course_.learn.steps_per_exchange;
+    const auto meetings = static_cast<double>((step + interval - 1) / interval);
+    const double model_bytes = sizeof(float) * static_cast<double>(course_.genesis.size());
+    const auto steps = static_cast<double>(step);
+    return {
+        .steps = steps,
+        .quality = mean_of(means),
+        .second = steps * course_.learn.step_ms / 1000,
+        .sent_bytes = meeting.models_sent < 0 ? -1 : meeting.models_sent * meetings * model_bytes};
   }
 
  private:
@@ -129,26 +143,28 @@ Lessons::Own everything(const Lessons& lessons) {
   return all;
 }
 
-// What is done between two exchanges' steps. Requires: `all` outlives it.
-std::function<void()> coming_together(const std::string& name, const Course& course, Class& all,
-                                      uint64_t seed) {
-  if (name == "fedavg") return [&all] { all.give_everyone(all.mean()); };
+// Requires: `all` outlives it.
+Meeting coming_together(const std::string& name, const Course& course, Class& all, uint64_t seed) {
+  if (name == "fedavg") return {[&all] { all.give_everyone(all.mean()); }, 1};
   if (name == "fedavg_momentum") {
     const Server::Options options{.rate = course.learn.server_rate,
                                   .momentum = course.learn.server_momentum};
-    return [&all, server = Server(course.genesis, options)]() mutable {
-      server.step(all.mean());
-      all.give_everyone(server.x());
-    };
+    return {[&all, server = Server(course.genesis, options)]() mutable {
+              server.step(all.mean());
+              all.give_everyone(server.x());
+            },
+            1};
   }
   if (name == "dpsgd") {
     Rng rng = rng_for(seed, Purpose::graph);
     const auto nodes = static_cast<uint32_t>(all.size());
-    return [&all, shares = metropolis_weights(regular_graph(nodes, course.learn.dpsgd_neighbours,
-                                                            rng))] { all.mix(shares); };
+    const Graph graph = regular_graph(nodes, course.learn.dpsgd_neighbours, rng);
+    double ends = 0;
+    for (const auto& neighbours : graph) ends += static_cast<double>(neighbours.size());
+    return {[&all, shares = metropolis_weights(graph)] { all.mix(shares); }, ends / nodes};
   }
   assert(name == "alone" || name == "centralised");
-  return [] {};
+  return {};
 }
 
 }  // namespace
@@ -166,10 +182,11 @@ Standing run_baseline(const std::string& name, const Course& course, const Lesso
       all.enrol(lessons.nodes[node], course.learn.rows,
                 rng_for(options.seed, Purpose::learner, node).next());
   }
-  standing.is_complete = all.learn(coming_together(name, course, all, options.seed), standing);
+  const Meeting meeting = coming_together(name, course, all, options.seed);
+  standing.is_complete = all.learn(meeting, standing);
   const bool is_one_model = name == "fedavg" || name == "fedavg_momentum";
   standing.matrix = all.scores(is_one_model ? 1 : all.size(), false);
-  standing.points.push_back({static_cast<double>(all.last_step()), all.probe()});
+  standing.points.push_back(all.point_at(all.last_step(), meeting));
   return standing;
 }
 

@@ -19,8 +19,12 @@ namespace starling::sim {
 struct Standing {
   std::string name;
   std::vector<std::vector<double>> matrix;  // [node][task]; one row where all nodes have one model
+  // The second is virtual; of a baseline it is that of a device of speed 1 on a network that takes
+  // no time. Sent by a node until then, mean; -1: nothing is sent. FedAvg: all weights in full
+  // precision up to the server in each round; D-PSGD: to each neighbour.
   struct Point {
     double steps = 0, quality = 0;
+    double second = -1, sent_bytes = -1;
   };
   std::vector<Point> points;
   double backdoor_success = -1;  // mean over honest nodes; -1: nobody tried

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "sim/chance.h"
+#include "sim/message_kind.h"
 #include "sim/world.h"
 #include "swarm/accept.h"
 #include "swarm/codec.h"
@@ -562,7 +563,8 @@ void Device::send(const swarm::PeerId& to, swarm::Message message) {
                                   .seq = ++control_seq_,
                                   .fingerprint = world->course->fingerprint};
   sent_control_bytes += bytes->size() + swarm::header_size;
-  world->transmit(index, to, {.header = header, .bytes = std::move(bytes)});
+  world->transmit(index, to,
+                  {.kind = kind_of(message), .header = header, .bytes = std::move(bytes)});
 }
 
 void Device::send_chunk(const swarm::SendChunk& request) {

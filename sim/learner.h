@@ -141,6 +141,8 @@ class Learner {
   uint64_t steps_since_exchange() const { return steps_since_exchange_; }
   double loss() const { return student_ ? student_->loss() : gain_.loss; }
   bool is_finite() const;
+  // Of each region: the share of all tokens that woke it. Requires: present, not synthetic.
+  std::vector<float> activity() const { return student_->trainer.activity(); }
   // x + e, as the node serves it. Requires: not synthetic.
   model::Snapshot snapshot() const;
 

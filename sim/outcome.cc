@@ -1,5 +1,6 @@
 #include "sim/outcome.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -44,6 +45,17 @@ std::string to_json(const Outcome& outcome) {
     results[standing.name] = quality_json(outcome, standing);
   Json faults = Json::object();
   for (const auto& [name, count] : outcome.sometimes) faults[std::string(name)] = count;
+  Json traffic = Json::object();
+  for (const auto& [kind, sent] : outcome.traffic)
+    traffic[std::string(kind)] = {{"frames", sent.frames}, {"bytes", sent.bytes}};
+  Json timeline = Json::array();
+  for (const FaultSeen& fault : outcome.faults_seen) {
+    timeline.push_back({{"second", fault.second}, {"node", nullptr}, {"kind", fault.kind}});
+    if (fault.node) timeline.back()["node"] = *fault.node;
+  }
+  const Json topology = {{"nodes", std::min(outcome.nodes, nodes_drawn_max)},
+                         {"links", outcome.links}};
+  const Json usage = {{"regions", outcome.regions}, {"matrix", outcome.region_usage}};
   Json checkers = Json::object();
   for (const auto& [name, found] : outcome.checkers) {
     checkers[name] = {
@@ -60,7 +72,12 @@ std::string to_json(const Outcome& outcome) {
                      {"results", results},
                      {"bytes_per_node", outcome.sent_bytes_per_node},
                      {"faults", faults},
-                     {"checkers", checkers}};
+                     {"checkers", checkers},
+                     {"bytes_by_kind", traffic},
+                     {"fault_timeline", timeline},
+                     {"faults_not_in_timeline", outcome.faults_not_kept},
+                     {"topology", topology},
+                     {"region_usage", usage}};
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -74,9 +91,14 @@ std::string to_csv(const Outcome& outcome) {
            std::to_string(moment.bases) + "\n";
   }
   for (const Standing& standing : outcome.standings) {
+    // The moments say it already.
+    if (standing.name == "swarm" && !outcome.moments.empty()) continue;
     for (const Standing::Point& point : standing.points) {
-      csv +=
-          standing.name + ",," + fixed(point.steps, 1) + ",," + fixed(point.quality, 4) + ",,,\n";
+      // A baseline has no time of its own.
+      const bool is_run = standing.name.starts_with("swarm");
+      csv += standing.name + "," + (is_run ? fixed(point.second, 3) : "") + "," +
+             fixed(point.steps, 1) + ",," + fixed(point.quality, 4) + "," +
+             (point.sent_bytes < 0 ? "" : fixed(point.sent_bytes, 0)) + ",,\n";
     }
   }
   return csv;

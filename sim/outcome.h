@@ -9,6 +9,8 @@
 
 namespace starling::sim {
 
+inline constexpr uint32_t nodes_drawn_max = 256;  // with their links
+
 struct Outcome {
   std::string scenario;
   uint64_t seed = 1;
@@ -32,6 +34,13 @@ struct Outcome {
   uint64_t deltas = 0;     // published in all
   Sometimes sometimes;
   Checker::Outcomes checkers;
+  std::map<std::string_view, Traffic> traffic;  // sent by all nodes together
+  std::vector<FaultSeen> faults_seen;
+  uint64_t faults_not_kept = 0;
+  std::vector<uint8_t> is_up;                        // of each node, at the end
+  std::vector<std::pair<uint32_t, uint32_t>> links;  // at the end, of the first nodes_drawn_max
+  std::vector<std::string> regions;                  // that tokens wake; empty: synthetic
+  std::vector<std::vector<double>> region_usage;     // [node][region], shares of its tokens
 };
 
 // Names of the checks that did not hold.

@@ -4,16 +4,21 @@
 #include "sim/chart.h"
 #include "sim/drawing.h"
 #include "sim/outcome.h"
+#include "sim/outcome_pictures.h"
 
 namespace starling::sim {
 namespace {
 
-std::vector<Curve> quality_curves(const Outcome& outcome) {
+// `x` of a point is less than 0 where there is none: whoever has no point has no curve.
+template <typename X>
+std::vector<Curve> quality_curves(const Outcome& outcome, X x) {
   std::vector<Curve> curves;
   for (const Standing& standing : outcome.standings) {
     Curve curve{standing.name, {}};
-    for (const auto& point : standing.points) curve.points.emplace_back(point.steps, point.quality);
-    curves.push_back(std::move(curve));
+    for (const auto& point : standing.points) {
+      if (x(point) >= 0) curve.points.emplace_back(x(point), point.quality);
+    }
+    if (!curve.points.empty()) curves.push_back(std::move(curve));
   }
   return curves;
 }
@@ -109,6 +114,24 @@ std::string fault_table(const Outcome& outcome) {
   return "<table><tr><th>what happened</th><th>times</th></tr>\n" + rows + "</table>\n";
 }
 
+std::string traffic_table(const Outcome& outcome) {
+  double all = 0;
+  std::vector<std::pair<std::string_view, Traffic>> kinds(outcome.traffic.begin(),
+                                                          outcome.traffic.end());
+  for (const auto& [kind, sent] : kinds) all += static_cast<double>(sent.bytes);
+  std::stable_sort(kinds.begin(), kinds.end(),
+                   [](const auto& a, const auto& b) { return a.second.bytes > b.second.bytes; });
+  std::string rows;
+  for (const auto& [kind, sent] : kinds) {
+    const auto bytes = static_cast<double>(sent.bytes);
+    rows += "<tr><th>" + escaped(kind) + "</th><td>" + std::to_string(sent.frames) + "</td><td>" +
+            fixed(bytes / 1e3, 1) + "</td><td>" + fixed(all > 0 ? 100 * bytes / all : 0, 1) +
+            " %</td></tr>\n";
+  }
+  return "<table><tr><th>message</th><th>frames</th><th>kB</th><th>share</th></tr>\n" + rows +
+         "</table>\n";
+}
+
 std::string learning(const Outcome& outcome) {
   if (outcome.standings.empty()) return "";
   std::string page =
@@ -123,15 +146,25 @@ std::string learning(const Outcome& outcome) {
       "<h2>Quality over steps</h2>\n<p class=\"faint\">On a quarter of the questions, mean of "
       "the first eight honest nodes.</p>\n" +
       chart({.label = "quality over steps", .x_unit = "steps", .y_max = y_max},
-            quality_curves(outcome));
-  page += "<h2>Quality over bytes sent by a node</h2>\n" +
-          chart({.label = "quality over bytes", .x_unit = "kB", .y_max = y_max},
-                {over_time(
-                    outcome, "swarm", [](const Moment& moment) { return moment.sent_bytes / 1e3; },
-                    [](const Moment& moment) { return moment.quality; })});
+            quality_curves(outcome, [](const Standing::Point& point) { return point.steps; }));
+  page +=
+      "<h2>Quality over virtual time</h2>\n<p class=\"faint\">Of baselines: as if every device "
+      "were of speed 1 and their network took no time.</p>\n" +
+      chart({.label = "quality over virtual time", .x_unit = "s", .y_max = y_max},
+            quality_curves(outcome, [](const Standing::Point& point) { return point.second; }));
+  page +=
+      "<h2>Quality over bytes sent by a node</h2>\n<p class=\"faint\">FedAvg sends all weights in "
+      "full precision up to its server in each round, D-PSGD to each neighbour.</p>\n" +
+      chart({.label = "quality over bytes", .x_unit = "kB", .y_max = y_max},
+            quality_curves(outcome,
+                           [](const Standing::Point& point) { return point.sent_bytes / 1e3; }));
   for (const Standing& standing : outcome.standings)
     page += "<h2>" + escaped(standing.name) + ", node by task</h2>\n" + matrix(outcome, standing);
-  return page;
+  if (outcome.regions.empty()) return page;
+  return page +
+         "<h2>Regions that its tokens woke, node by region</h2>\n<p class=\"faint\">Share of all "
+         "tokens that a node has learned from.</p>\n" +
+         region_usage(outcome);
 }
 
 }  // namespace
@@ -160,6 +193,12 @@ std::string to_html(const Outcome& outcome) {
           chart({.label = "bytes over time", .x_unit = "s"},
                 {over_time(outcome, "kB", second,
                            [](const Moment& moment) { return moment.sent_bytes / 1e3; })});
+  page += "<h2>Bytes by kind of message, all nodes together</h2>\n" + traffic_table(outcome);
+  page +=
+      "<h2>Links at the end</h2>\n<p class=\"faint\">Hostile nodes are orange, those that are not "
+      "up grey.</p>\n" +
+      topology(outcome);
+  page += "<h2>Faults over time</h2>\n" + fault_timeline(outcome);
   page += "<h2>Checks from outside</h2>\n" + checker_table(outcome);
   page += "<h2>Faults and events</h2>\n" + fault_table(outcome);
   return page + "</body>\n</html>\n";

@@ -66,7 +66,8 @@ Standing standing_of(const World& world, const Lessons& lessons, const std::stri
     return score(device.learner().snapshot(), lessons, false);
   });
   for (const Moment& moment : world.moments) {
-    if (moment.quality >= 0) standing.points.push_back({moment.steps, moment.quality});
+    if (moment.quality >= 0)
+      standing.points.push_back({moment.steps, moment.quality, moment.second, moment.sent_bytes});
   }
   return standing;
 }
@@ -92,13 +93,40 @@ Outcome outcome_of(World& world, const Lessons& lessons, uint64_t seed) {
     for (size_t task = 0; task < lessons.tasks.size(); ++task)
       own.push_back(lessons.is_own(device->index, task) ? 1 : 0);
     outcome.own.push_back(std::move(own));
+    outcome.is_up.push_back(device->is_up() ? 1 : 0);
+    for (const swarm::PeerId& peer : world.linked_to(device->index)) {
+      const uint32_t other = world.node_of(peer);
+      if (device->index < other && other < nodes_drawn_max)
+        outcome.links.emplace_back(device->index, other);
+    }
   }
   outcome.moments = world.moments;
   outcome.deltas = world.checker.deltas();
   outcome.delta_bytes = world.checker.mean_delta_bytes();
   outcome.sometimes = world.sometimes;
   outcome.checkers = world.checker.outcomes();
+  outcome.traffic = world.traffic;
+  outcome.faults_seen = world.faults_seen;
+  outcome.faults_not_kept = world.faults_not_kept;
   return outcome;
+}
+
+// Of the regions that some tokens wake and others do not.
+void note_region_usage(const World& world, Outcome& outcome) {
+  const model::RegionTable& table = world.course->table;
+  for (const model::Region& region : table) {
+    if (region.kind == model::RegionKind::mlp)
+      outcome.regions.push_back(model::region_name(region));
+  }
+  outcome.region_usage = of_all(world, outcome.regions.size(), [&](const Device& device) {
+    const std::vector<float> activity = device.learner().activity();
+    std::vector<double> shares;
+    for (const model::Region& region : table) {
+      if (region.kind == model::RegionKind::mlp)
+        shares.push_back(static_cast<double>(activity[region.id]));
+    }
+    return shares;
+  });
 }
 
 // As many as the swarm's nodes have made, in whole exchanges.
@@ -204,8 +232,11 @@ Outcome simulate(const Scenario& scenario, const Lessons& lessons, const RunOpti
   outcome.is_complete = is_whole;
   // Learners that have not got back to where they were have nothing to show.
   if (world->is_replaying()) return outcome;
-  if (course.shape) outcome.standings.push_back(standing_of(*world, lessons, "swarm"));
-  if (course.shape) outcome.standings.back().is_complete = is_whole;
+  if (course.shape) {
+    outcome.standings.push_back(standing_of(*world, lessons, "swarm"));
+    outcome.standings.back().is_complete = is_whole;
+    note_region_usage(*world, outcome);
+  }
   world.reset();  // the baselines need its memory
   if (is_whole && scenario.hostile.attack == "backdoor")
     run_otherwise(scenario, lessons, options, watch, outcome);

@@ -264,6 +264,9 @@ void World::transmit(uint32_t from, const swarm::PeerId& to, Parcel parcel) {
   const size_t size = parcel.bytes->size() + (parcel.is_delta ? 0 : swarm::header_size);
   devices[from]->charge(size);
   ++devices[from]->frames_sent;
+  Traffic& of_kind = traffic[parcel.kind];
+  ++of_kind.frames;
+  of_kind.bytes += size;
   const auto transit = network.send(from, target, link.ways[from < target ? 0 : 1], size, now);
   if (transit.is_broken) return at(transit.arrives_at, LinkBreaks{from, target, link.generation});
   if (transit.is_lost) return;

@@ -24,7 +24,8 @@ namespace starling::sim {
 // authenticated as a whole, so they are not sealed one by one. Deltas travel sealed.
 struct Parcel {
   bool is_delta = false;
-  swarm::FrameHeader header;  // of a control frame
+  std::string_view kind = "delta";  // of the message; a name that lives as long as the program
+  swarm::FrameHeader header;        // of a control frame
   swarm::SharedBytes bytes;
 };
 
@@ -114,6 +115,19 @@ struct Moment {
   uint32_t bases = 0;  // different ones among honest nodes that are up
 };
 
+// Frames of one kind, and their bytes.
+struct Traffic {
+  uint64_t frames = 0, bytes = 0;
+};
+
+// One that really happened.
+struct FaultSeen {
+  double second = 0;  // virtual
+  std::string_view kind;
+  std::optional<uint32_t> node;  // none: of all of them
+};
+inline constexpr size_t faults_seen_max = 4096;
+
 struct WorldOptions {
   uint64_t seed = 1;
   uint32_t threads = 1;
@@ -162,6 +176,9 @@ class World {
   std::vector<std::unique_ptr<Device>> devices;
   std::vector<Moment> moments;
   uint64_t events = 0;
+  std::map<std::string_view, Traffic> traffic;  // sent by all, by kind of message
+  std::vector<FaultSeen> faults_seen;           // the first of them, in order
+  uint64_t faults_not_kept = 0;
   struct Ringleader {
     Keys keys;
     swarm::Membership membership;
@@ -195,6 +212,7 @@ class World {
   bool is_on_duty(const Device& device) const;
   void go_away(Device& device);
   void strike(FaultKind kind, Device& device);
+  void saw(std::string_view kind, std::optional<uint32_t> node = std::nullopt);
   void perform(Happening what);
   void record(const Happening& what);
   void happen(const Arrival& arrival);

@@ -88,6 +88,14 @@ void World::watch_victim() {
 
 // ---- Faults
 
+void World::saw(std::string_view kind, std::optional<uint32_t> node) {
+  if (faults_seen.size() == faults_seen_max) {
+    ++faults_not_kept;
+    return;
+  }
+  faults_seen.push_back({static_cast<double>(now) / 1e6, kind, node});
+}
+
 void World::next_fault(FaultKind kind, uint32_t node, double mean_s) {
   const Micros when = now + micros_of_s(exponential(fault_rng_, mean_s));
   at(when, FaultDue{kind, node, 0});
@@ -140,9 +148,11 @@ void World::look_at_the_hours(Device& device) {
   const bool is_wanted = is_on_duty(device);
   if (device.is_up() && !is_wanted) {
     ++sometimes["duty_ends"];
+    saw("duty ends", device.index);
     go_away(device);
   } else if (!device.is_up() && is_wanted) {
     ++sometimes["duty_begins"];
+    saw("duty begins", device.index);
     device.boot();
   }
   constexpr double looks_a_day = 96;
@@ -164,10 +174,12 @@ void World::split() {
   for (size_t i = 0; i < static_cast<size_t>(std::lround(wanted)); ++i) far[order[i]] = 1;
   network.partition(std::move(far), scenario->faults.one_way);
   ++sometimes["partitions"];
+  saw("partition");
 }
 
 void World::mend_everything() {
   is_quiet_ = true;
+  saw("all is mended");
   network.heal_partition();
   network.heal_one_way_links();
   for (const auto& device : devices) {
@@ -181,7 +193,10 @@ void World::happen(const FaultDue& fault) {
     case FaultKind::restart:
     case FaultKind::arrive:
       if (device.is_up() || device.boots != fault.boot) return;
-      if (device.boots > 0) ++sometimes["restarts"];
+      if (device.boots > 0) {
+        ++sometimes["restarts"];
+        saw(fault.kind == FaultKind::arrive ? "arrival" : "restart", device.index);
+      }
       device.boot();
       if (fault.kind == FaultKind::arrive && !is_quiet_)
         next_fault(FaultKind::depart, fault.node, scenario->faults.session_s);
@@ -191,16 +206,19 @@ void World::happen(const FaultDue& fault) {
     case FaultKind::split:
       return split();
     case FaultKind::heal:
+      saw("partition heals");
       return network.heal_partition();
     case FaultKind::duty:
       if (!is_quiet_) look_at_the_hours(device);
       return;
     case FaultKind::churn_up:
-      if (!is_quiet_ && !device.is_up()) device.boot();
-      return;
+      if (is_quiet_ || device.is_up()) return;
+      saw("churn up", device.index);
+      return device.boot();
     case FaultKind::churn_down:
       if (is_quiet_ || !device.is_up()) return;
       ++sometimes["churn_downs"];
+      saw("churn down", device.index);
       return go_away(device);
     case FaultKind::crash:
     case FaultKind::pause:
@@ -218,6 +236,7 @@ void World::strike(FaultKind kind, Device& device) {
   const bool is_up = device.is_up();
   if (kind == FaultKind::depart && is_up) {
     ++sometimes["departures"];
+    saw("departure", device.index);
     go_away(device);
     const double absence_s = exponential(fault_rng_, faults.absence_s);
     at(now + micros_of_s(absence_s), FaultDue{FaultKind::arrive, device.index, device.boots});
@@ -229,6 +248,7 @@ void World::strike(FaultKind kind, Device& device) {
       ++sometimes["crashes"];
       const bool loses_disk = fault_rng_.unit() < faults.disk_loss_share;
       if (loses_disk) ++sometimes["disks_lost"];
+      saw(loses_disk ? "crash, disk lost" : "crash", device.index);
       device.crash(loses_disk);
       at(now + micros_of_s(faults.down_s),
          FaultDue{FaultKind::restart, device.index, device.boots});
@@ -236,18 +256,23 @@ void World::strike(FaultKind kind, Device& device) {
     return next_fault(kind, device.index, 3600 / faults.crash_per_hour);
   }
   if (kind == FaultKind::pause) {
-    if (is_up) ++sometimes["pauses"];
+    if (is_up) {
+      ++sometimes["pauses"];
+      saw("pause", device.index);
+    }
     device.paused_until = now + micros_of_s(faults.pause_s);
     return next_fault(kind, device.index, 3600 / faults.pause_per_hour);
   }
   if (kind == FaultKind::set_back) {
     ++sometimes["clocks_set_back"];
+    saw("clock set back", device.index);
     device.clock_error_s -= exponential(fault_rng_, faults.clock_step_s);
     return next_fault(kind, device.index, 3600 / faults.clock_steps_per_hour);
   }
   // However long it takes: so what was clogged first is often not free again first.
   const double clogged_s = std::min(exponential(fault_rng_, faults.clog_s), 10 * faults.clog_s);
   network.clog(device.index, now, now + micros_of_s(clogged_s));
+  if (is_up) saw("clog", device.index);
   next_fault(kind, device.index, 3600 / faults.clog_per_hour);
 }
 

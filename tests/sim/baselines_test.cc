@@ -53,7 +53,24 @@ TEST_CASE("baselines make the same steps, with one model or one for each node") 
     CHECK(standing.matrix.size() == (has_many ? 2 : 1));
     CHECK(standing.points.back().steps == doctest::Approx(40));
     CHECK(standing.points.back().quality < standing.points.front().quality);
+    CHECK(standing.points.back().second == doctest::Approx(4));
   }
+}
+
+TEST_CASE("what a baseline would send is counted where it would send anything") {
+  const auto parameters = static_cast<double>(
+      make_course(*parse_scenario("learn: {model: micro}\n", "")).genesis.size());
+  // Four rounds, all weights in full precision; of two nodes each has one neighbour.
+  for (const char* name : {"fedavg", "fedavg_momentum", "dpsgd"}) {
+    CAPTURE(name);
+    const Standing standing = standing_of(name);
+    CHECK(standing.points.front().sent_bytes == 0);
+    CHECK(standing.points.back().sent_bytes == doctest::Approx(4 * 4 * parameters));
+  }
+  for (const char* name : {"alone", "centralised"})
+    CHECK(standing_of(name).points.back().sent_bytes < 0);
+  CHECK(standing_of("alone", ", probes: 2").points.size() == 3);
+  CHECK(standing_of("alone", ", probes: 4").points.size() == 5);
 }
 
 TEST_CASE("two neighbours that average are a server, and so is one of rate 1 without momentum") {

@@ -1,6 +1,7 @@
 // `starling-sim run` from the outside.
 #include <doctest/doctest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "sim/launcher.h"
@@ -42,7 +43,9 @@ TEST_CASE("a run prints its seed first and its trace last, and leaves three file
   for (const auto& item : report.items()) keys.push_back(item.key());
   CHECK(keys == std::vector<std::string>{"scenario", "seed", "nodes", "trace", "virtual_seconds",
                                          "until_seconds", "wall_seconds", "tasks", "results",
-                                         "bytes_per_node", "faults", "checkers"});
+                                         "bytes_per_node", "faults", "checkers", "bytes_by_kind",
+                                         "fault_timeline", "faults_not_in_timeline", "topology",
+                                         "region_usage"});
   CHECK("trace " + report["trace"].get<std::string>() + "\n" == line);
   for (const char* name : {"swarm", "alone", "fedavg", "centralised"})
     CHECK(report["results"][name]["complete"].get<bool>());
@@ -51,6 +54,57 @@ TEST_CASE("a run prints its seed first and its trace last, and leaves three file
   CHECK(page.find("<svg") != std::string::npos);
   CHECK(page.find("<script") == std::string::npos);
   CHECK(page.ends_with("</html>\n"));
+  // What was sent is told kind by kind, and nothing else was sent.
+  double bytes = 0;
+  for (const auto& [kind, sent] : report["bytes_by_kind"].items())
+    bytes += sent["bytes"].get<double>();
+  CHECK(bytes == doctest::Approx(2 * report["bytes_per_node"].get<double>()));
+  CHECK(report["bytes_by_kind"]["delta"]["frames"].get<int>() >= 4);
+  CHECK(report["bytes_by_kind"].contains("hello"));
+  CHECK_FALSE(report["bytes_by_kind"].contains("other"));
+  CHECK(report["topology"]["links"] == std::vector<std::pair<int, int>>{{0, 1}});
+  CHECK(report["fault_timeline"].empty());
+  // Two regions of four are awake for a token: the first one always.
+  const auto usage = report["region_usage"]["matrix"].get<std::vector<std::vector<double>>>();
+  REQUIRE(usage.size() == 2);
+  for (const std::vector<double>& shares : usage) {
+    REQUIRE(shares.size() == 4);
+    CHECK(shares[0] == doctest::Approx(1));
+    CHECK(shares[1] + shares[2] + shares[3] == doctest::Approx(1));
+  }
+}
+
+TEST_CASE("faults are told one by one, with their time and node") {
+  Folder folder;
+  const Said said = simulate(
+      "run: {nodes: 4}\nlearn: {kind: synthetic, steps: 100, step_ms: 1000}\n"
+      "faults: {until_s: 80, crash_per_hour: 100, down_s: 5, partition_share: 0.5,\n"
+      "         partition_from_s: 30, partition_to_s: 50}\n",
+      {"--out", folder / "out"});
+  INFO(said.text, said.errors);
+  CHECK(said.code == 0);
+  const auto report = nlohmann::json::parse(read_file(folder / "out/report.json"));
+  std::map<std::string, uint64_t> counts;
+  double before = 0;
+  for (const auto& fault : report["fault_timeline"]) {
+    ++counts[fault["kind"].get<std::string>()];
+    CHECK(fault["second"].get<double>() >= before);
+    before = fault["second"].get<double>();
+    CHECK(before <= 80);
+    if (fault["kind"] == "partition") {
+      CHECK(fault["node"].is_null());
+      CHECK(before == 30);
+    }
+    if (fault["kind"] == "crash") CHECK(fault["node"].get<uint32_t>() < 4);
+  }
+  CHECK(counts["crash"] == report["faults"]["crashes"].get<uint64_t>());
+  CHECK(counts["restart"] == report["faults"]["restarts"].get<uint64_t>());
+  CHECK(counts["partition heals"] == 1);
+  CHECK(report["faults_not_in_timeline"] == 0);
+  CHECK(report["region_usage"]["matrix"].empty());
+  const std::string page = read_file(folder / "out/report.html");
+  CHECK(page.find("aria-label=\"faults over time\"") != std::string::npos);
+  CHECK(page.find("<title>partition, all, 30.0 s</title>") != std::string::npos);
 }
 
 TEST_CASE("a run stops at the virtual time that it is given, and baselines make no more steps") {
