@@ -1,6 +1,7 @@
 #include "sim/checker.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "sim/world.h"
@@ -31,6 +32,17 @@ uint64_t hash_of_set(const swarm::VersionVector& set) {
 }
 
 constexpr double banned_below = -50;  // points, as swarm/score.h
+constexpr double rounding = 1.001;
+// Where four times the usual norm is held: half of it, as what is usual is asked here in another
+// way.
+constexpr double large_norms = 2;
+constexpr double alike_answers = 0.25, alike_bits = 0.1;  // the second: of the bits
+
+double median_of(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
 
 }  // namespace
 
@@ -63,6 +75,15 @@ double Checker::mean_delta_bytes() const {
 void Checker::signed_by_origin(const swarm::DeltaKey& key, const swarm::SharedBytes& frame) {
   ledger_[key].push_back(frame);
   delta_bytes_max_ = std::max<uint64_t>(delta_bytes_max_, frame->size());
+}
+
+void Checker::published(const World& world, uint32_t node, const swarm::DeltaSummary& summary,
+                        double reference_norm) {
+  if (reference_norm <= 0 || !world.is_honest(node)) return;
+  note("clipped_to_what_is_usual", summary.norm <= reference_norm * rounding, [&] {
+    return name(world, node) + " published a delta of norm " + std::to_string(summary.norm) +
+           " where " + std::to_string(reference_norm) + " is usual";
+  });
 }
 
 void Checker::applied(const World& world, uint32_t node, const swarm::DeltaKey& key,
@@ -183,6 +204,77 @@ void Checker::judges_fairly(const World& world, const Device& device) {
   }
 }
 
+// Whether it is larger than twice what is usual of its interval and six before it, around it or
+// after it. Each origin has one vote, as in the product: who comes late often says little, and so
+// what an earlier one has said may be large in the end.
+bool Checker::is_large(const swarm::DeltaKey& key) {
+  for (const auto& [each, frames] : ledger_) {
+    if (sizes_.size() >= ledger_.size()) break;
+    const auto payload = swarm::ByteView(*frames[0]).subspan(swarm::header_size);
+    const auto summary = swarm::inspect_delta(course_->table, payload);
+    if (summary) sizes_[each] = {summary->interval, summary->norm, std::nullopt};
+  }
+  Size& own = sizes_[key];
+  if (own.is_large) return *own.is_large;
+  own.is_large = false;
+  for (const uint64_t before :
+       {uint64_t{0}, swarm::window_intervals / 2, swarm::window_intervals}) {
+    const uint64_t from = own.interval - std::min(own.interval, before);
+    std::map<swarm::PeerId, std::vector<double>> norms;
+    for (const auto& [each, size] : sizes_) {
+      if (size.interval >= from && size.interval <= from + swarm::window_intervals)
+        norms[each.stream.origin].push_back(size.norm);
+    }
+    std::vector<double> votes;
+    for (auto& [origin, own_norms] : norms) votes.push_back(median_of(std::move(own_norms)));
+    own.is_large = *own.is_large || own.norm > large_norms * median_of(std::move(votes));
+  }
+  return *own.is_large;
+}
+
+// Whoever is held is hostile. A delta of an honest one that nobody has ever held counts, unless it
+// is large or says that it belongs to a time to come.
+void Checker::holds_for_cause(const World& world, const Device& device) {
+  const swarm::Judgement& judgement = device.learner().exchange().judgement();
+  for (const auto& [origin, standing] : judgement.standings()) {
+    const uint32_t node = world.node_of(origin);
+    note("held_for_cause", !standing.is_held || !world.is_honest(node), [&] {
+      return name(world, device.index) + " holds node " + std::to_string(node) +
+             ", which is honest";
+    });
+  }
+  for (const auto& [key, divisor] : judgement.divisors()) {
+    const swarm::PeerId& origin = key.stream.origin;
+    if (divisor != swarm::Judgement::apart || world.were_held.contains(origin)) continue;
+    if (!world.is_honest(world.node_of(origin)) || !ledger_.contains(key)) continue;
+    const bool is_good = is_large(key) || sizes_.at(key).interval > judgement.clock();
+    note("held_for_cause", is_good, [&] {
+      return name(world, device.index) + " does not count a delta of node " +
+             std::to_string(world.node_of(origin)) + ", which is of the usual size: interval " +
+             std::to_string(sizes_.at(key).interval) + ", norm " +
+             std::to_string(sizes_.at(key).norm);
+    });
+  }
+}
+
+void Checker::skills_alike(const World& world, const std::vector<double>& scores, bool is_text) {
+  std::vector<double> of_all;
+  for (const auto& device : world.devices) {
+    if (device->is_up()) of_all.push_back(scores[device->index]);
+  }
+  if (of_all.empty()) return;
+  const double usual = median_of(std::move(of_all));
+  const double bound = is_text ? alike_bits * usual : alike_answers;
+  for (const auto& device : world.devices) {
+    if (!device->is_up()) continue;
+    const double own = scores[device->index];
+    note("skills_alike", std::abs(own - usual) <= bound, [&] {
+      return name(world, device->index) + " reaches " + std::to_string(own) + ", the median is " +
+             std::to_string(usual);
+    });
+  }
+}
+
 void Checker::look(const World& world, bool is_thorough) {
   for (const auto& device : world.devices) {
     if (!device->is_up() || device->is_hostile()) continue;
@@ -215,6 +307,7 @@ void Checker::liveness(const World& world) {
     });
     note("same_base_everywhere", device->learner().base_hash() == first->learner().base_hash(),
          [&] { return who() + " has another base than node " + std::to_string(first->index); });
+    holds_for_cause(world, *device);
   }
 }
 

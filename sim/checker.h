@@ -44,12 +44,20 @@ class Checker {
   using Outcomes = std::map<std::string, Outcome, std::less<>>;  // by check
 
   void signed_by_origin(const swarm::DeltaKey& key, const swarm::SharedBytes& frame);
+  // What a node has published while a norm of `reference_norm` was usual for it; 0: none was.
+  void published(const World& world, uint32_t node, const swarm::DeltaSummary& summary,
+                 double reference_norm);
   // A node is about to add this to its base.
   void applied(const World& world, uint32_t node, const swarm::DeltaKey& key,
                const swarm::SharedBytes& frame);
   // All that can be seen at one instant; `is_thorough` also adds up every base anew.
   void look(const World& world, bool is_thorough);
   void liveness(const World& world);
+  // At the end of a run without hostile nodes: of each node the mean score of its weights without
+  // what it has learned and not sent; those that are not up are left out. All hold one base, which
+  // their weights follow to within rounding, and what one brought back from a crash and did not
+  // come to publish.
+  void skills_alike(const World& world, const std::vector<double>& scores, bool is_text);
   void faults_happened(const World& world);
 
   const Outcomes& outcomes() const { return outcomes_; }
@@ -64,11 +72,19 @@ class Checker {
   void note(std::string_view check, bool is_good, Words failure);
   void compare_bases(const World& world, bool is_thorough);
   void judges_fairly(const World& world, const Device& device);
+  void holds_for_cause(const World& world, const Device& device);
+  bool is_large(const swarm::DeltaKey& key);
   std::string name(const World& world, uint32_t node) const;
 
   const Course* course_;
   Ledger ledger_;
-  uint64_t delta_bytes_max_ = 0;  // of the largest frame
+  struct Size {
+    uint64_t interval = 0;
+    double norm = 0;
+    std::optional<bool> is_large;  // none: nobody has asked
+  };
+  std::map<swarm::DeltaKey, Size> sizes_;  // of the ledger's deltas, once anybody asks
+  uint64_t delta_bytes_max_ = 0;           // of the largest frame
   Outcomes outcomes_;
 };
 

@@ -339,6 +339,7 @@ void Device::publish() {
   ++published_;
   const swarm::DeltaKey key{{id_, disk_.epoch}, published_};
   world->checker.signed_by_origin(key, published->frame);
+  world->checker.published(*world, index, published->summary, view.reference_norm);
   if (tamper) show_second_face(key, *published);
   last_own_frame_ = published->frame;
   base_changed();
@@ -412,6 +413,7 @@ void Device::judge() {
   world->sometimes["deltas_held"] += judged.oversized.size();
   for (const swarm::Ruling& ruling : judged.rulings) {
     const bool is_of_honest = world->is_honest(world->node_of(ruling.origin));
+    if (ruling.standing.is_held) world->were_held.insert(ruling.origin);
     if (ruling.standing.is_held) ++world->sometimes[is_of_honest ? "honest_held" : "hostile_held"];
   }
 }

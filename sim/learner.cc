@@ -320,6 +320,10 @@ model::Snapshot Learner::snapshot() const {
   return {*course_->shape, std::move(served), steps_};
 }
 
+model::Snapshot Learner::shared_snapshot() const {
+  return {*course_->shape, {x().begin(), x().end()}, steps_};
+}
+
 std::vector<double> score(const model::Snapshot& snapshot, const Lessons& lessons, bool is_short) {
   std::vector<double> scores;
   for (const Lessons::Test& test : lessons.tests) {

@@ -145,6 +145,8 @@ class Learner {
   std::vector<float> activity() const { return student_->trainer.activity(); }
   // x + e, as the node serves it. Requires: not synthetic.
   model::Snapshot snapshot() const;
+  // x alone. Requires: likewise.
+  model::Snapshot shared_snapshot() const;
 
  private:
   std::span<float> x();

@@ -111,6 +111,18 @@ Outcome outcome_of(World& world, const Lessons& lessons, uint64_t seed) {
   return outcome;
 }
 
+void compare_skills(World& world, const Lessons& lessons) {
+  const auto rows = of_all(world, 1, [&](const Device& device) {
+    const std::vector<double> scores = score(device.learner().shared_snapshot(), lessons, true);
+    double mean = 0;
+    for (const double one : scores) mean += one / static_cast<double>(scores.size());
+    return std::vector<double>{mean};
+  });
+  std::vector<double> means;
+  for (const auto& row : rows) means.push_back(row[0]);
+  world.checker.skills_alike(world, means, lessons.is_text);
+}
+
 // Of the regions that some tokens wake and others do not.
 void note_region_usage(const World& world, Outcome& outcome) {
   const model::RegionTable& table = world.course->table;
@@ -236,6 +248,10 @@ Outcome simulate(const Scenario& scenario, const Lessons& lessons, const RunOpti
     outcome.standings.push_back(standing_of(*world, lessons, "swarm"));
     outcome.standings.back().is_complete = is_whole;
     note_region_usage(*world, outcome);
+    const bool is_at_its_end =
+        is_whole && (options.until_s == 0 || outcome.virtual_seconds < options.until_s);
+    if (is_at_its_end && scenario.hostile.share == 0) compare_skills(*world, lessons);
+    outcome.checkers = world->checker.outcomes();
   }
   world.reset();  // the baselines need its memory
   if (is_whole && scenario.hostile.attack == "backdoor")

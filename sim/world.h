@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <variant>
 #include <vector>
 
@@ -179,6 +180,7 @@ class World {
   std::map<std::string_view, Traffic> traffic;  // sent by all, by kind of message
   std::vector<FaultSeen> faults_seen;           // the first of them, in order
   uint64_t faults_not_kept = 0;
+  std::set<swarm::PeerId> were_held;  // by any honest node, at any time
   struct Ringleader {
     Keys keys;
     swarm::Membership membership;

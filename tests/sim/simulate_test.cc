@@ -54,6 +54,7 @@ TEST_CASE("a run prints its seed first and its trace last, and leaves three file
   CHECK(page.find("<svg") != std::string::npos);
   CHECK(page.find("<script") == std::string::npos);
   CHECK(page.ends_with("</html>\n"));
+  CHECK(report["checkers"]["skills_alike"]["checks"] == 2);
   // What was sent is told kind by kind, and nothing else was sent.
   double bytes = 0;
   for (const auto& [kind, sent] : report["bytes_by_kind"].items())
