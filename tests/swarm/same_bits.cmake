@@ -1,0 +1,28 @@
+# Do two builds of bits_driver come to the same bits? Run as
+#   cmake -DFIRST=program -DOTHER=program [-DRUNNER=program] [-DOBSTACLE=why] -P same_bits.cmake
+# RUNNER runs the other. Where it cannot run, or with an OBSTACLE, prints `not tested:` and why.
+cmake_minimum_required(VERSION 3.25)
+
+if(OBSTACLE)
+  message(STATUS "not tested: ${OBSTACLE}")
+  return()
+endif()
+function(run_driver result)
+  execute_process(COMMAND ${ARGN} OUTPUT_VARIABLE said ERROR_VARIABLE complaint RESULT_VARIABLE code)
+  if(NOT code EQUAL 0)
+    message(FATAL_ERROR "same_bits: ${ARGN} ended with ${code}:\n${said}${complaint}")
+  endif()
+  set(${result} "${said}" PARENT_SCOPE)
+endfunction()
+run_driver(expected ${FIRST})
+if(NOT expected MATCHES "^payloads [0-9a-f]+\n.*\njudgements [0-9a-f]+\n")
+  message(FATAL_ERROR "same_bits: ${FIRST} says nothing to compare:\n${expected}")
+endif()
+run_driver(said ${RUNNER} ${OTHER})
+if(said MATCHES "^not tested: ")
+  message(STATUS "${said}")
+elseif(NOT said STREQUAL expected)
+  message(FATAL_ERROR "same_bits: ${FIRST}\n${expected}and ${OTHER}\n${said}differ")
+else()
+  message(STATUS "same_bits:\n${said}")
+endif()
