@@ -375,10 +375,10 @@ ExitCode regions_verb(Cli& cli) {
                     std::to_string(region.parameters()), number_text(region.active() * 100, 1),
                     number_text(region.changed(), 3), std::to_string(region.sent()),
                     std::to_string(region.received()), std::to_string(region.hosts()),
-                    region.is_private() ? "yes" : "no", region.is_hosted() ? "yes" : "no"});
+                    region.is_private() ? "yes" : "no"});
   }
   cli.console.out << render_table({"REGION", "LAYER", "KIND", "PARAMETERS", "ACTIVE%", "CHANGED",
-                                   "SENT", "RECEIVED", "HOSTS", "PRIVATE", "HOSTED"},
+                                   "SENT", "RECEIVED", "HOSTS", "PRIVATE"},
                                   rows);
   return ExitCode::ok;
 }

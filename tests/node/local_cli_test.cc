@@ -128,7 +128,7 @@ TEST_CASE("members and regions print the agreed tables") {
   const Json region =
       json_of(starling({"regions", "--json", "--dir", node.directory}))["regions"][0];
   CHECK(keys_of(region) ==
-        "region layer kind parameters active_percent changed sent received hosts private");
+        "region layer kind parameters active_percent changed sent received hosts private hosted");
   CHECK(region["private"] == true);
 }
 
