@@ -159,7 +159,23 @@ int64_t Device::clock_s() const {
 void Device::wake_at(swarm::Instant deadline) {
   Micros when = deadline.ms * million / (million + drift_ppm) * 1000;
   while (when / 1000 + when / 1000 * drift_ppm / million < deadline.ms) when += 1000;
-  world->at(when, WakeUp{index, wake_token});
+  wakes_at_ = deadline;
+  world->at(when, WakeUp{index, ++wake_token_});
+}
+
+// What is put off is put anew when it has come too early; only what comes too late is put anew now.
+void Device::sleep_until_due() {
+  const swarm::Instant deadline = state_->next_deadline();
+  assert(deadline > instant());
+  if (deadline == swarm::never || (wakes_at_ && *wakes_at_ <= deadline)) return;
+  wake_at(deadline);
+}
+
+void Device::wake(uint64_t token) {
+  if (token != wake_token_ || !is_up()) return;
+  wakes_at_.reset();
+  if (state_->next_deadline() > instant()) return sleep_until_due();
+  input(swarm::Wake{});
 }
 
 // As node_start: above every one that the log tells of, and not below the clock.
@@ -245,7 +261,8 @@ void Device::replay_log() {
 void Device::crash(bool loses_disk) {
   assert(is_up());
   ++boots;
-  ++wake_token;
+  ++wake_token_;
+  wakes_at_.reset();
   state_.reset();
   learner_.reset();
   slice.reset();
@@ -258,10 +275,7 @@ void Device::input(swarm::Input event) {
   if (!is_up()) return;
   std::vector<swarm::Output> outbox = std::exchange(spare_outbox_, {});
   state_->handle(std::move(event), instant(), outbox);
-  const swarm::Instant deadline = state_->next_deadline();
-  assert(deadline > instant());
-  ++wake_token;
-  if (deadline != swarm::never) wake_at(deadline);
+  sleep_until_due();
   for (swarm::Output& output : outbox) perform(std::move(output));
   outbox.clear();
   spare_outbox_ = std::move(outbox);

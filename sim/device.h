@@ -49,6 +49,7 @@ class Device {
   void boot();
   void crash(bool loses_disk);
   void input(swarm::Input event);
+  void wake(uint64_t token);  // of the wake-up that has come
   uint64_t payload_bytes_max(const swarm::SwarmView& view) const;
   void publish();
   void learned();   // a slice of learning is over
@@ -94,7 +95,6 @@ class Device {
   int64_t clock_s() const;
   int64_t drift_ppm = 0;     // of both
   double clock_error_s = 0;  // of the second
-  uint64_t wake_token = 0;
   struct Slice {
     uint32_t steps = 0;
     Stage stage;
@@ -114,6 +114,7 @@ class Device {
   void become_somebody();  // a fresh identity and an empty disk
   uint64_t next_epoch() const;
   void wake_at(swarm::Instant deadline);
+  void sleep_until_due();
   void replay_log();
   void perform(swarm::Output output);
   Lessons::Own own_lessons() const;
@@ -146,6 +147,10 @@ class Device {
   void replay_frames();
   void base_changed();
 
+  // One wake-up is under way at a time, for the deadline or before it: most events leave the
+  // deadline where it was, or put it off.
+  uint64_t wake_token_ = 0;
+  std::optional<swarm::Instant> wakes_at_;  // by the own clock; none: nothing is under way
   std::unique_ptr<swarm::State> state_;
   std::vector<swarm::Output> spare_outbox_;  // empty; its room is used again
   std::unique_ptr<Learner> learner_;

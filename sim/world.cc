@@ -149,10 +149,7 @@ void World::perform(Happening event) {
                    device.input(swarm::LinkDown{what.peer, what.reason});
                  },
                  [&](const DialEnds& what) { happen(what); },
-                 [&](const WakeUp& what) {
-                   if (devices[what.node]->wake_token == what.token)
-                     devices[what.node]->input(swarm::Wake{});
-                 },
+                 [&](const WakeUp& what) { devices[what.node]->wake(what.token); },
                  [&](const SliceEnds& what) { happen(what); },
                  [&](const AnnounceDue& what) {
                    if (!is_stale(what.node, what.boot)) devices[what.node]->announce();
@@ -188,10 +185,12 @@ swarm::Input World::opened(const Arrival& arrival) {
     swarm::Input verdict = swarm::receive(from, parcel.bytes, rules);
     found = judged_.emplace(parcel.bytes.get(), std::pair(parcel.bytes, std::move(verdict))).first;
   }
-  swarm::Input verdict = found->second.second;
-  if (auto* delta = std::get_if<swarm::ReceivedDelta>(&verdict)) delta->from = from;
-  if (auto* refused = std::get_if<swarm::ReceivedRefused>(&verdict)) refused->from = from;
-  return verdict;
+  const swarm::Input& verdict = found->second.second;
+  if (const auto* refused = std::get_if<swarm::ReceivedRefused>(&verdict))
+    return swarm::ReceivedRefused{from, refused->reason, refused->size};
+  const auto* const delta = std::get_if<swarm::ReceivedDelta>(&verdict);
+  assert(delta != nullptr);  // a parcel that says it is a delta is sealed as one
+  return swarm::ReceivedDelta{from, delta->header, delta->summary, delta->frame};
 }
 
 void World::happen(const Arrival& arrival) {

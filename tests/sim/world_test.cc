@@ -26,6 +26,13 @@ TEST_CASE("in calm weather all nodes come to one base that is the sum of what wa
   CHECK(run.world.checker.outcomes().at("same_base_everywhere").checks == 5);
 }
 
+TEST_CASE("few events are wake-ups that nobody needs any more") {
+  const Run run(synthetic + "run: {nodes: 5}\n");
+  uint64_t frames = 0;
+  for (const auto& device : run.world.devices) frames += device->frames_sent;
+  CHECK(2 * run.world.events < 5 * frames);  // otherwise six for every two frames
+}
+
 TEST_CASE("when every fault strikes and then stops, all nodes agree again and nothing was lost") {
   uint64_t installed = 0;
   for (uint64_t seed = 1; seed <= 4; ++seed) {
