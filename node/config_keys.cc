@@ -193,7 +193,7 @@ const std::array keys = {
               "of learning between two published deltas", 1, 1e6},
     ConfigKey{"swarm", "outer", &field<&Config::swarm, &Config::Swarm::outer>, "factor",
               "a delta is scaled by outer / members, at most 1, and by less by itself where deltas "
-              "come late or do not agree",
+              "come late",
               0.01, 16},
     ConfigKey{"swarm", "region_weights", &field<&Config::swarm, &Config::Swarm::region_weights>, "",
               "scale what a delta says of a region by how much its members use it"},

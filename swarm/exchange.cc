@@ -13,7 +13,6 @@ constexpr size_t recent_deltas = horizon_intervals;
 constexpr double delay_rate = 1.0 / 8;  // of the running means
 constexpr double advance_least = 1.0 / 16;
 constexpr double lateness_borne = 0.75;  // exchanges (README.md, "Lateness")
-constexpr double agreement_low = 0.05, agreement_band = 0.1;
 
 bool is_set(const std::vector<uint8_t>& flags, model::RegionId id) {
   return !flags.empty() && flags[id] != 0;
@@ -46,11 +45,6 @@ double lateness_factor(double lateness) {
   return lateness_borne / std::max(lateness, lateness_borne);
 }
 
-double outer_at(double outer, std::optional<double> agreement) {
-  if (!agreement || outer <= 1) return outer;
-  return 1 + (outer - 1) * std::clamp((*agreement - agreement_low) / agreement_band, 0.0, 1.0);
-}
-
 Exchange::Exchange(const model::RegionTable& table, std::span<const float> genesis,
                    std::vector<uint8_t> is_private, const JudgementRules& rules)
     : table_(&table),
@@ -79,8 +73,7 @@ std::optional<Publish> Exchange::publish(std::span<float> x,
   for_shared([&](size_t i) { error_[i] += x[i] - target(i); });
   const double origins = std::max(1u, view.active_origins);
   const double outer =
-      outer_at(options.outer, options.adapts_to_agreement ? agreement() : std::nullopt) *
-      (options.adapts_to_lateness ? lateness_factor(lateness()) : 1);
+      options.outer * (options.adapts_to_lateness ? lateness_factor(lateness()) : 1);
   const PeerId self = peer_id_of(signer.public_key());
   const uint64_t interval = judgement_.next_interval(self);
   std::vector<float> weights;
@@ -160,16 +153,6 @@ double Exchange::lateness() const {
   if (exchanges.empty()) return 0;
   const auto middle = exchanges.begin() + static_cast<std::ptrdiff_t>((exchanges.size() - 1) / 2);
   std::nth_element(exchanges.begin(), middle, exchanges.end());
-  return *middle;
-}
-
-std::optional<double> Exchange::agreement() const {
-  std::vector<double> agreements;
-  for (const auto& [origin, standing] : judgement_.standings())
-    if (!standing.is_held) agreements.push_back(standing.agreement);
-  if (agreements.empty()) return std::nullopt;
-  const auto middle = agreements.begin() + static_cast<std::ptrdiff_t>(agreements.size() / 2);
-  std::nth_element(agreements.begin(), middle, agreements.end());
   return *middle;
 }
 

@@ -26,9 +26,8 @@ namespace starling::swarm {
 
 struct PublishOptions {
   double budget_fraction = 0.25;  // k is at most this, and at most 1 / N
-  double outer = 2;  // s = min(1, outer / N), less when deltas come late or do not agree
+  double outer = 2;               // s = min(1, outer / N), less when deltas come late
   bool adapts_to_lateness = true;
-  bool adapts_to_agreement = true;
   uint64_t payload_bytes_max = 0;  // 0: no budget
   uint32_t steps = 0;              // local steps behind this delta
 };
@@ -56,9 +55,6 @@ struct Judged {
 // What is left of `outer` when the deltas of others come `lateness` exchanges late: all of it up to
 // three quarters of one, then 0.75 / lateness (README.md, "Lateness").
 double lateness_factor(double lateness);
-// What is left of an `outer` above 1 when members' deltas agree so much: all of it from 0.15 up, 1
-// up to 0.05 (README.md, "Disagreement"). Unknown: all.
-double outer_at(double outer, std::optional<double> agreement);
 
 class Exchange {
  public:
@@ -146,10 +142,6 @@ class Exchange {
   // were heard within the horizon the median, so that a few that lie, or are slow, do not decide. 0
   // as long as nobody was heard, as after a start.
   double lateness() const;
-  // How much members' deltas agree: of those that are not held the median cosine of one's with the
-  // sum of the others' (judgement.h), as of the last update. Nothing where nobody is judged.
-  std::optional<double> agreement() const;
-
   const Base& base() const { return base_; }
   std::span<const float> error() const { return error_; }
   const VersionVector& applied() const { return applied_; }  // counted in the base, or held apart

@@ -183,7 +183,6 @@ class World {
                                  {.budget_fraction = setup_.fraction,
                                   .outer = setup_.outer,
                                   .adapts_to_lateness = setup_.adapts,
-                                  .adapts_to_agreement = setup_.agrees,
                                   .steps = setup_.steps},
                                  header(member), swarm::Signer(member.secret.data()), 0);
     if (!publication) return;

@@ -46,7 +46,6 @@ struct Setup {
   uint32_t attack_until = UINT32_MAX;  // exchange at which the hostile are expelled
   bool is_judged = true;
   bool adapts = true;  // outer, to lateness
-  bool agrees = true;  // outer, to agreement
   bool weighs_regions = false;
   bool working_set = false;
   uint32_t regions = 8;  // a layer, a quarter of them always awake, two of the others selected

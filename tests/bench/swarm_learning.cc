@@ -27,7 +27,7 @@ constexpr const char* usage =
     "usage: swarm_learning --data FOLDER [--task text|folder|digits] [--alpha A]\n"
     "  [--method swarm|fedavg|central|alone] [--nodes N] [--exchanges T] [--steps H] [--seed S]\n"
     "  [--rate R] [--beta1 B] [--fraction K] [--outer O] [--width D] [--rows B]\n"
-    "  [--late L] [--loss P] [--away P] [--slow P] [--believe-all] [--fixed-outer] [--same-outer]\n"
+    "  [--late L] [--loss P] [--away P] [--slow P] [--believe-all] [--fixed-outer]\n"
     "  [--regions R] [--region-weights] [--working-set]\n"
     "  [--attack NAME --hostile P] [--strength A] [--norm F] [--expel-at T]\n"
     "  [--hold-below A]\n"
@@ -68,10 +68,6 @@ bool parse(int argc, char** argv, Arguments& arguments) {
     }
     if (name == "--fixed-outer") {
       arguments.setup.adapts = false;
-      continue;
-    }
-    if (name == "--same-outer") {
-      arguments.setup.agrees = false;
       continue;
     }
     if (name == "--region-weights") {

@@ -394,50 +394,6 @@ TEST_CASE("who hears the others late says less") {
   CHECK(late.norm() < 0.8 * in_time.norm());
 }
 
-TEST_CASE("where members' deltas do not agree, outer goes down to 1, and up again where they do") {
-  CHECK(outer_at(2, std::nullopt) == 2);
-  CHECK(outer_at(2, 0.15) == doctest::Approx(2));
-  CHECK(outer_at(2, 0.1) == doctest::Approx(1.5));
-  CHECK(outer_at(2, 0.05) == 1);
-  CHECK(outer_at(4, -1) == 1);
-  CHECK(outer_at(0.5, -1) == 0.5);
-  const model::RegionTable table = small_table();
-  Rng rng(14);
-  std::vector<Node> nodes;
-  for (int i = 0; i < 6; ++i) nodes.emplace_back(table);
-  CHECK_FALSE(nodes[0].exchange.agreement());
-  std::map<DeltaKey, Bytes> log;
-  const auto run = [&](bool do_agree) {  // what the last delta's s was, times the origins
-    double outer = 0;
-    for (int round = 0; round < 30; ++round) {
-      std::vector<Publish> said;
-      std::vector<float> common(nodes[0].x.size());
-      for (float& value : common) value = static_cast<float>(rng.unit() - 0.5) * 0.1f;
-      for (Node& node : nodes) {
-        node.train(rng);
-        for (size_t i = 0; i < common.size() && do_agree; ++i) node.x[i] += common[i];
-        said.push_back(*node.publish(6));
-        const auto opened = open(*said.back().frame, {});
-        log[{{peer_id_of(opened->header.origin), 1}, opened->header.seq}] = {
-            opened->payload.begin(), opened->payload.end()};
-      }
-      outer = 6 * static_cast<double>(said[0].summary.sender_scale);
-      for (Node& node : nodes) {
-        for (const Publish& delta : said) node.accept(delta);
-        (void)node.exchange.judge([&](const DeltaKey& key) { return std::optional(log.at(key)); },
-                                  node.x);
-      }
-    }
-    return outer;
-  };
-  CHECK(run(true) == doctest::Approx(2));
-  CHECK(*nodes[0].exchange.agreement() > 0.15);
-  CHECK(run(false) < 1.2);
-  CHECK(run(true) == doctest::Approx(2));
-  for (const Node& node : nodes)
-    CHECK(node.exchange.base().hash() == nodes[0].exchange.base().hash());
-}
-
 // ---- What regions weigh
 
 namespace {
