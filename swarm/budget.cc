@@ -102,6 +102,10 @@ bool Budget::wants_pulls_only(const BudgetLimits& limits) {
   return limits.down_bytes_per_s > 0 || limits.day_bytes > 0 || limits.has_quiet_hours;
 }
 
+bool Budget::waits_to_send(const BudgetLimits& limits) {
+  return limits.up_bytes_per_s > 0 || limits.day_bytes > 0 || limits.has_quiet_hours;
+}
+
 Restraint Budget::restraint() const {
   const uint64_t used = today_.sent_bytes + today_.received_bytes;
   if (limits_.day_bytes > 0 && used >= limits_.day_bytes) return Restraint::day_used;

@@ -77,6 +77,8 @@ class Budget {
   bool is_up_limited() const { return up_.is_limited(); }
   // Neighbours may not push to us: what comes is what we ask for.
   static bool wants_pulls_only(const BudgetLimits& limits);
+  // What they ask of us may come late.
+  static bool waits_to_send(const BudgetLimits& limits);
   Restraint restraint() const;
   // May another delta or chunk go out, when `released` bytes of this turn are yet to be charged?
   bool may_send(uint64_t released, Instant now) const;

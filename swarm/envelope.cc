@@ -105,6 +105,8 @@ std::string_view drop_reason_name(DropReason reason) {
       return "unexpected";
     case DropReason::unknown_kind:
       return "unknown_kind";
+    case DropReason::broken_promise:
+      return "broken_promise";
   }
   assert(false);
   return {};

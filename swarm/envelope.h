@@ -55,6 +55,7 @@ enum class DropReason : uint8_t {
   rate_limited,       // more than the limits allow
   unexpected,         // a valid message at the wrong time
   unknown_kind,       // a message of a later version: ignored
+  broken_promise,     // it tells of deltas and does not give them
 };
 std::string_view drop_reason_name(DropReason reason);
 

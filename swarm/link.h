@@ -7,6 +7,7 @@
 #include "swarm/config.h"
 #include "swarm/event.h"
 #include "swarm/instant.h"
+#include "swarm/promises.h"
 #include "swarm/replay_window.h"
 #include "swarm/token_bucket.h"
 #include "swarm/told.h"
@@ -45,6 +46,7 @@ struct Link {
   uint64_t echo_ms = 0;                          // its clock, from its last heartbeat
   Instant echo_at;                               // when that came
   Told told;                                     // of the deltas it has
+  Promises promises;                             // to give them
   bool is_have_unsure = false;                   // that does not add up: it is asked for the whole
   bool is_have_wanted = true;                    // it has yet to be told the whole of ours
   std::set<PeerId> owed;                         // members whose records it has yet to get

@@ -16,10 +16,12 @@ inline constexpr uint32_t protocol_version_min = 1;
 inline constexpr uint32_t protocol_version_max = 1;
 
 // Bits of Hello.features that this version knows. Views: the first byte of the extension is a Wish.
-// Pulls only: its sender wants no delta that it has not asked for.
+// Pulls only: its sender wants no delta that it has not asked for. Waits: it keeps to a byte
+// budget, so that what it is asked for may come late.
 inline constexpr uint64_t feature_views = 1;
 inline constexpr uint64_t feature_pulls_only = 2;
-inline constexpr uint64_t features_own = feature_views | feature_pulls_only;
+inline constexpr uint64_t feature_waits = 4;
+inline constexpr uint64_t features_own = feature_views | feature_pulls_only | feature_waits;
 
 inline constexpr size_t name_size_max = 64;
 inline constexpr size_t address_size_max = 128;

@@ -151,7 +151,10 @@ Pulls::Asks Pulls::plan(const VersionVector& mine, const std::vector<PullSource>
       if (is_in(want.tried, source.peer)) continue;
       is_untried = true;
       if (load[source.peer] >= share_max || asks[source.peer].size() >= pull_keys_max) continue;
-      if (chosen == nullptr || load[source.peer] < load[chosen->peer]) chosen = &source;
+      const auto cost = [&](const PullSource& one) {
+        return std::pair(one.is_spared, load[one.peer]);
+      };
+      if (chosen == nullptr || cost(source) < cost(*chosen)) chosen = &source;
     }
     if (!is_told_of) {
       arrived(key);
@@ -199,25 +202,26 @@ void Pulls::not_served(const PeerId& peer, const VersionVector& folded, Instant 
   }
 }
 
-bool Pulls::expire(Instant now) {
-  bool has_work = false;
+Pulls::Expired Pulls::expire(Instant now) {
+  Expired expired;
   const auto next_due = dues_.upper_bound(expired_at_);
   if (next_due == dues_.end() || next_due->first > now) {
     expired_at_ = now;
-    return false;
+    return expired;
   }
   for (auto& [key, want] : wants_) {
     if (want.due > now) continue;
     if (want.asked) {
       if (!is_in(want.tried, *want.asked)) want.tried.push_back(*want.asked);
+      expired.unanswered.push_back({*want.asked, key, want.due.after(-config_.pull_timeout_ms)});
       want.asked.reset();
-      has_work = true;
+      expired.has_work = true;
     } else if (want.due > expired_at_) {
-      has_work = true;
+      expired.has_work = true;
     }
   }
   expired_at_ = now;
-  return has_work;
+  return expired;
 }
 
 bool Pulls::is_exhausted(const VersionVector& folded,

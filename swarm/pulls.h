@@ -24,10 +24,12 @@ inline constexpr int64_t push_grace_ms =
 // A peer that we are linked with and the deltas it says it has. Requires: what it points to
 // outlives the call.
 // `ahead`: the streams of which it has more than we have; none: they are to be looked for.
+// `is_spared`: it is asked only where nobody else can be.
 struct PullSource {
   PeerId peer;
   const VersionVector* have;
   const std::vector<Stream>* ahead = nullptr;
+  bool is_spared = false;
 };
 
 class Pulls {
@@ -48,8 +50,18 @@ class Pulls {
   // `peer` answered with a snapshot: it is not asked again for any of those that are folded into
   // it.
   void not_served(const PeerId& peer, const VersionVector& folded, Instant now);
-  // True: something timed out or may be asked again, so that plan() has work.
-  bool expire(Instant now);
+  struct Unanswered {
+    PeerId peer;  // who was asked
+    DeltaKey key;
+    Instant asked_at;
+    friend bool operator==(const Unanswered&, const Unanswered&) = default;
+  };
+  struct Expired {
+    bool has_work = false;  // something timed out or may be asked again: for plan()
+    std::vector<Unanswered> unanswered;
+    friend bool operator==(const Expired&, const Expired&) = default;
+  };
+  Expired expire(Instant now);
   // Some key of `folded` was asked of every one of `sources` that tells of it, in vain.
   bool is_exhausted(const VersionVector& folded, const std::vector<PullSource>& sources) const;
 

@@ -21,6 +21,7 @@ int penalty_of(DropReason reason) {
       return 2;
     case DropReason::replayed:
     case DropReason::rate_limited:
+    case DropReason::broken_promise:
       return 1;
     case DropReason::not_a_member:
     case DropReason::revoked:

@@ -144,7 +144,9 @@ void State::Parts::run_due(Turn& turn) {
   follow_overlay(turn);
   for (Open& open : dialling.due(turn.now, rng, overlay.is_short()))
     turn.outbox.push_back(std::move(open));
-  if (pulls.expire(turn.now)) want_plan(turn.now);
+  const Pulls::Expired expired = pulls.expire(turn.now);
+  if (expired.has_work) want_plan(turn.now);
+  blame_unkept(turn, expired.unanswered);
   if (plan_at <= turn.now) plan_pulls(turn);
   ask_chunks(turn);
   serve_waiting(turn);

@@ -41,6 +41,7 @@ void State::Parts::on(Turn& turn, const ReceivedDelta& received) {
   if (Member* const sender = roster.find(received.from)) sender->evidence.heard_at = turn.now;
   const DeltaKey key{{peer_id_of(received.header.origin), received.header.epoch},
                      received.header.seq};
+  found->second.promises.given(key);
   if (is_admissible(turn, received, key)) admit(turn, received, key);
 }
 
@@ -130,8 +131,8 @@ void State::Parts::take(Turn& turn, const PeerId& from, const Witness& witness) 
   for (const Sighting& sighting : witness.seen) {
     const auto& streams = link.told.have().streams();
     const bool is_room = streams.size() < streams_per_message_max;
-    if (is_room || streams.contains(sighting.key.stream))
-      link.told.insert(sighting.key, log.have());
+    const bool is_taken = is_room || streams.contains(sighting.key.stream);
+    if (is_taken && link.told.insert(sighting.key, log.have())) link.promises.told_more(turn.now);
     if (!log.have().contains(sighting.key)) want_plan(turn.now);
     const PeerId& origin = sighting.key.stream.origin;
     if (origin == self || admissions->is_outcast(origin)) continue;
@@ -212,7 +213,9 @@ void State::Parts::on(Turn&, const Forgotten& forgotten) { log.forget(forgotten.
 std::vector<PullSource> State::Parts::sources() {
   std::vector<PullSource> sources;
   for (auto& [peer, link] : links) {
-    if (link.is_greeted) sources.push_back({peer, &link.told.have(), &link.told.ahead(log.have())});
+    if (!link.is_greeted) continue;
+    const bool is_spared = (link.features & feature_waits) != 0;
+    sources.push_back({peer, &link.told.have(), &link.told.ahead(log.have()), is_spared});
   }
   return sources;
 }
@@ -232,9 +235,36 @@ void State::Parts::plan_pulls(Turn& turn) {
     return is_heard(stream.origin);
   };
   for (auto& [peer, keys] : pulls.plan(log.have(), sources(), is_wanted, turn.now, in_flight_max)) {
+    links.at(peer).promises.asked(keys, turn.now);
     turn.outbox.push_back(Send{peer, Pull{std::move(keys)}});
   }
   consider_snapshots(turn);
+}
+
+bool State::Parts::is_told_by_others(const PeerId& peer, const DeltaKey& key) const {
+  size_t others = 0, witnesses = 0;
+  for (const auto& [other, link] : links) {
+    if (!link.is_greeted || other == peer) continue;
+    ++others;
+    witnesses += link.told.have().contains(key) ? 1 : 0;
+  }
+  return 2 * witnesses > others;
+}
+
+// Those that ran out together are one fault. Who has said nothing since may be asleep. Who keeps to
+// a byte budget may be waiting for bytes, and is at fault only for what few others tell of.
+void State::Parts::blame_unkept(Turn& turn, const std::vector<Pulls::Unanswered>& unanswered) {
+  std::set<PeerId> broken;
+  for (const auto& [peer, key, asked_at] : unanswered) {
+    const auto link = links.find(peer);
+    if (link == links.end() || link->second.heard_at <= asked_at) continue;
+    const bool is_waiting = (link->second.features & feature_waits) != 0;
+    if (!is_waiting || !is_told_by_others(peer, key)) broken.insert(peer);
+  }
+  for (const PeerId& peer : broken) {
+    if (links.at(peer).promises.broken(turn.now))
+      drop_mildly(turn, peer, DropReason::broken_promise);
+  }
 }
 
 void State::Parts::take(Turn& turn, const PeerId& from, const Pull& pull) {
@@ -323,6 +353,7 @@ void State::Parts::take(Turn& turn, const PeerId& from, const ChunkRequest& requ
 void State::Parts::take(Turn& turn, const PeerId& from, const Chunk& chunk) {
   switch (transfer.take(from, chunk)) {
     case SnapshotTransfer::Taken::save:
+      links.at(from).promises.kept();
       turn.outbox.push_back(SaveChunk{chunk.file_hash, chunk.index, chunk.bytes});
       return;
     case SnapshotTransfer::Taken::late:

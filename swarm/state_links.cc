@@ -295,7 +295,12 @@ void State::Parts::compare_records(Turn& turn, const PeerId& from, const Members
 
 // What it tells of, or whether what it told of is all. Until that is known it is not compared.
 void State::Parts::follow_have(Turn& turn, Link& link, const Heartbeat& heartbeat) {
-  if (heartbeat.have) link.told.replace(*heartbeat.have, log.have());
+  if (heartbeat.have) {
+    VersionVector known = link.told.have();
+    known.merge(log.have());
+    if (!known.missing_from(*heartbeat.have, 1).empty()) link.promises.told_more(turn.now);
+    link.told.replace(*heartbeat.have, log.have());
+  }
   const VersionVector& have = link.told.have();
   link.is_have_unsure =
       !heartbeat.have && (have == log.have() ? told_hash() : hash_of(have)) != heartbeat.have_hash;
@@ -355,6 +360,7 @@ void State::Parts::send_hello(Turn& turn, const PeerId& peer) {
   hello.version_max = options.version_max;
   hello.features = feature_views;
   if (Budget::wants_pulls_only(config.budget)) hello.features |= feature_pulls_only;
+  if (Budget::waits_to_send(config.budget)) hello.features |= feature_waits;
   hello.extension = wish_for(peer);
   hello.fingerprint = options.fingerprint;
   hello.software = options.software;

@@ -21,6 +21,7 @@ void State::Parts::forgive_own_sleep(Instant now) {
   for (auto& [peer, link] : links) {
     link.up_at = link.up_at.after(slept_ms);
     link.heard_at = link.heard_at.after(slept_ms);
+    link.promises.kept();  // perhaps: what came has yet to be read
   }
 }
 

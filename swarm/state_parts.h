@@ -152,6 +152,8 @@ struct State::Parts {
   bool is_admissible(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
   void admit(Turn& turn, const ReceivedDelta& received, const DeltaKey& key);
   void plan_pulls(Turn& turn);
+  void blame_unkept(Turn& turn, const std::vector<Pulls::Unanswered>& unanswered);
+  bool is_told_by_others(const PeerId& peer, const DeltaKey& key) const;
   void consider_snapshots(Turn& turn);
   bool is_vouched(const SnapshotOffer& offer) const;
   std::vector<PullSource> sources();

@@ -23,10 +23,11 @@ void Told::replace(const VersionVector& have, const VersionVector& mine) {
   ordered_ = ahead_.size();
 }
 
-void Told::insert(const DeltaKey& key, const VersionVector& mine) {
-  if (have_.insert(key) != VersionVector::Insert::added || mine.contains(key)) return;
+bool Told::insert(const DeltaKey& key, const VersionVector& mine) {
+  if (have_.insert(key) != VersionVector::Insert::added || mine.contains(key)) return false;
   ahead_.push_back(key.stream);
   if (ahead_.size() > 2 * have_.streams().size()) drop_reached(mine);
+  return true;
 }
 
 void Told::drop_reached(const VersionVector& mine) {

@@ -12,7 +12,8 @@ class Told {
   const VersionVector& have() const { return have_; }
   // Requires: `mine` only grows from call to call.
   void replace(const VersionVector& have, const VersionVector& mine);
-  void insert(const DeltaKey& key, const VersionVector& mine);
+  // True: neither it told of that before, nor have we it.
+  bool insert(const DeltaKey& key, const VersionVector& mine);
   // The streams, in order, of which `have` holds a delta that `mine` does not.
   const std::vector<Stream>& ahead(const VersionVector& mine);
 

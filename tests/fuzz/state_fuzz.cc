@@ -111,7 +111,7 @@ class Schedule {
         Hello hello;
         hello.self = cast_.records[byte() % 8 == 0 ? 3 : index][byte() % 2];
         if (byte() % 16 == 0) hello.fingerprint[0] = 1;
-        hello.features = byte() % 4;
+        hello.features = byte() % 8;
         hello.extension = {static_cast<uint8_t>(byte() % 6)};
         received.message = hello;
         break;

@@ -86,8 +86,17 @@ void Node::crash() {
   for (const auto& other : world.nodes) world.cut(id, other->id, "connection reset");
 }
 
+void Node::pause() { waiting.emplace(); }
+
+void Node::resume() {
+  std::vector<Input> events = std::move(*waiting);
+  waiting.reset();
+  for (Input& event : events) input(std::move(event));
+}
+
 void Node::input(Input event) {
   if (!is_up()) return;
+  if (waiting) return waiting->push_back(std::move(event));
   if (const auto* message = std::get_if<ReceivedMessage>(&event))
     received.emplace_back(world.now, message->size);
   if (const auto* delta = std::get_if<ReceivedDelta>(&event))
@@ -210,6 +219,7 @@ void Node::transmit(const PeerId& to, Input frame, size_t size) {
 }
 
 void Node::send_delta(const PeerId& to, const Filed& delta) {
+  if (world.stingy.contains(index)) return;
   transmit(to, ReceivedDelta{id, delta.header, delta.summary, delta.frame}, delta.frame->size());
 }
 

@@ -40,6 +40,8 @@ class Node {
 
   void start();  // boots with what the disk holds
   void crash();  // links reset, nothing said
+  void pause();  // nothing runs, and what comes waits
+  void resume();
   void input(Input event);
   Filed publish(double norm = 1);  // the next own delta
   bool is_up() const { return state != nullptr; }
@@ -84,6 +86,7 @@ class Node {
   std::vector<std::pair<Instant, uint64_t>> sent, received;  // when, and bytes
   std::vector<Notice::Kind> kinds;
   uint64_t published = 0, control_seq = 0;
+  std::optional<std::vector<Input>> waiting;  // while it is paused
 
   static uint64_t worth(const DeltaKey& key);
   SnapshotOffer make_snapshot();  // of all it has; offered from now on
@@ -139,6 +142,7 @@ class World {
   bool is_recording = false;
   size_t delta_size = 16;        // bytes of a frame
   std::set<size_t> withholding;  // nodes that pass on nothing about who may be a member
+  std::set<size_t> stingy;       // nodes that send no delta, whatever they say they have
 
   void at(int64_t delay_ms, std::function<void()> action);
   void dial(Node& from, const std::string& address, std::optional<PeerId> expected);
