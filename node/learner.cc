@@ -215,6 +215,7 @@ void Learner::install_now(const Install& install) {
   wiring_.events->add("snapshot",
                       {{"installed", failure.empty() ? "true" : "false"}, {"error", failure}});
   (void)wiring_.to_swarm(swarm::SnapshotInstalled{install.offer, failure.empty(), failure});
+  if (failure.empty()) offer_snapshot();  // our log cannot serve what came with it
 }
 
 // Empty: it may learn now. Otherwise the reason, and the state that goes with it.

@@ -463,15 +463,7 @@ void Device::fold_log() {
       disk_.log.begin());
   if (spare < kept / 4) return;
   disk_.checkpoint = learner_->save();
-  swarm::Bytes file = snapshot_file(*settled);
-  const swarm::SnapshotOffer offer{.hash = settled->hash,
-                                   .file_hash = swarm::blake2b(file),
-                                   .size = file.size(),
-                                   .have = settled->applied};
-  disk_.snapshots.emplace_back(offer, std::move(file));
-  if (disk_.snapshots.size() > snapshots_kept) disk_.snapshots.pop_front();
-  ++world->sometimes["snapshots_made"];
-  input(swarm::SnapshotAvailable{offer});
+  offer_snapshot(*settled);
   std::vector<swarm::DeltaKey> gone;
   while (disk_.log.size() > kept && settled->applied.contains(disk_.log.front().key)) {
     gone.push_back(disk_.log.front().key);
@@ -479,6 +471,18 @@ void Device::fold_log() {
     disk_.log.pop_front();
   }
   input(swarm::Forgotten{std::move(gone)});
+}
+
+void Device::offer_snapshot(const swarm::Exchange::Settled& settled) {
+  swarm::Bytes file = snapshot_file(settled);
+  const swarm::SnapshotOffer offer{.hash = settled.hash,
+                                   .file_hash = swarm::blake2b(file),
+                                   .size = file.size(),
+                                   .have = settled.applied};
+  disk_.snapshots.emplace_back(offer, std::move(file));
+  if (disk_.snapshots.size() > snapshots_kept) disk_.snapshots.pop_front();
+  ++world->sometimes["snapshots_made"];
+  input(swarm::SnapshotAvailable{offer});
 }
 
 void Device::save_chunk(const swarm::SaveChunk& chunk) {
@@ -506,6 +510,11 @@ void Device::install(const swarm::SnapshotOffer& offer) {
     base_changed();
   }
   input(swarm::SnapshotInstalled{offer, failure.empty(), failure});
+  if (!failure.empty()) return;
+  // What came with it is not in the own log: who asks for it gets it from here, too.
+  if (const auto settled =
+          learner_->exchange().settled([this](const auto& key) { return payload(key); }))
+    offer_snapshot(*settled);
 }
 
 // As the node's learner: what the old base held beyond the snapshot is added again from the log.

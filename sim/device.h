@@ -133,6 +133,7 @@ class Device {
   void save_chunk(const swarm::SaveChunk& chunk);
   std::string take_over(const swarm::SnapshotOffer& offer);
   void fold_log();
+  void offer_snapshot(const swarm::Exchange::Settled& settled);
   std::optional<swarm::Bytes> payload(const swarm::DeltaKey& key) const;
   void judge();
   // Of a hostile one (device_hostile.cc).
