@@ -332,7 +332,8 @@ void Driver::install(const swarm::InstallSnapshot& request) {
   if (!facts || facts->hash != request.offer.file_hash || facts->size != request.offer.size) {
     std::error_code ignored_missing;
     std::filesystem::remove(path, ignored_missing);
-    (void)push(swarm::SnapshotInstalled{request.offer, false, "the file is not what was offered"});
+    (void)push(swarm::SnapshotInstalled{request.offer, false, "the file is not what was offered",
+                                        swarm::SnapshotInstalled::Fault::chunks});
     return;
   }
   if (!learner_->install(request.offer, path)) {

@@ -198,23 +198,31 @@ std::string Learner::take_over(Mind::Known known) {
 void Learner::install_now(const Install& install) {
   Mind& mind = *wiring_.mind;
   std::string failure;
+  auto fault = swarm::SnapshotInstalled::Fault::file;
   const Result<LoadedCheckpoint, std::string> file = wiring_.snapshots->load(install.path);
-  if (!file) failure = file.error();
+  if (!file) {
+    failure = file.error();
+  } else if (auto base = mind.read_base_sections(file->sections); !base) {
+    failure = base.error();
+  } else if (base->applied != install.offer.have) {
+    failure = "it does not hold the deltas that its offer names";
+  } else if (swarm::Base(mind.regions(), base->values).hash() != install.offer.hash) {
+    failure = "its base is not the one that its offer names";
+  } else {
+    fault = swarm::SnapshotInstalled::Fault::here;
+    failure = take_over(std::move(*base));
+  }
   if (failure.empty()) {
-    auto base = mind.read_base_sections(file->sections);
-    failure = base ? take_over(std::move(*base)) : base.error();
-    if (failure.empty()) {
-      follow_outcasts();
-      ++change_;
-      ++base_change_;
-    }
+    follow_outcasts();
+    ++change_;
+    ++base_change_;
   }
   if (!failure.empty()) log_error("snapshot refused", {{"file", install.path}, {"error", failure}});
   std::error_code ignored_missing;
   std::filesystem::remove(install.path, ignored_missing);
   wiring_.events->add("snapshot",
                       {{"installed", failure.empty() ? "true" : "false"}, {"error", failure}});
-  (void)wiring_.to_swarm(swarm::SnapshotInstalled{install.offer, failure.empty(), failure});
+  (void)wiring_.to_swarm(swarm::SnapshotInstalled{install.offer, failure.empty(), failure, fault});
   if (failure.empty()) offer_snapshot();  // our log cannot serve what came with it
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 #include "sim/chance.h"
 #include "sim/message_kind.h"
@@ -504,13 +505,16 @@ void Device::install(const swarm::SnapshotOffer& offer) {
     inbox_.emplace_back(offer);
     return;
   }
-  const std::string failure = take_over(offer);
-  if (failure.empty()) {
+  swarm::SnapshotInstalled answer;
+  answer.offer = offer;
+  std::tie(answer.reason, answer.fault) = take_over(offer);
+  answer.ok = answer.reason.empty();
+  if (answer.ok) {
     ++world->sometimes["snapshots_installed"];
     base_changed();
   }
-  input(swarm::SnapshotInstalled{offer, failure.empty(), failure});
-  if (!failure.empty()) return;
+  input(answer);
+  if (!answer.ok) return;
   // What came with it is not in the own log: who asks for it gets it from here, too.
   if (const auto settled =
           learner_->exchange().settled([this](const auto& key) { return payload(key); }))
@@ -518,12 +522,18 @@ void Device::install(const swarm::SnapshotOffer& offer) {
 }
 
 // As the node's learner: what the old base held beyond the snapshot is added again from the log.
-std::string Device::take_over(const swarm::SnapshotOffer& offer) {
+std::pair<std::string, swarm::SnapshotInstalled::Fault> Device::take_over(
+    const swarm::SnapshotOffer& offer) {
+  using Fault = swarm::SnapshotInstalled::Fault;
   if (disk_.incoming.first != offer.file_hash ||
       swarm::blake2b(disk_.incoming.second) != offer.file_hash)
-    return "the file is not what was offered";
+    return {"the file is not what was offered", Fault::chunks};
   auto content = read_snapshot(disk_.incoming.second, *world->course);
-  if (!content) return "the file is damaged";
+  if (!content) return {"the file is damaged", Fault::file};
+  if (content->applied != offer.have)
+    return {"it does not hold the deltas that its offer names", Fault::file};
+  if (swarm::Base(world->course->table, content->values).hash() != offer.hash)
+    return {"its base is not the one that its offer names", Fault::file};
   const swarm::VersionVector before = learner_->exchange().applied();
   swarm::VersionVector after = content->applied;
   std::vector<const Disk::Entry*> again;
@@ -532,13 +542,14 @@ std::string Device::take_over(const swarm::SnapshotOffer& offer) {
     after.insert(entry.key);
     again.push_back(&entry);
   }
-  if (!after.missing_from(before, 1).empty()) return "it lacks deltas that our log no longer holds";
+  if (!after.missing_from(before, 1).empty())
+    return {"it lacks deltas that our log no longer holds", Fault::here};
   learner_->replace_base(std::move(content->values), content->applied,
                          std::move(content->judgement));
   for (const Disk::Entry* entry : again)
     learner_->accept_frame(entry->key, *entry->frame, world->swarm);
   disk_.checkpoint = learner_->save();
-  return "";
+  return {"", Fault::here};
 }
 
 // ---- Outputs

@@ -11,6 +11,7 @@
 #include "sim/learner.h"
 #include "sim/network.h"
 #include "sim/run_checkpoint.h"
+#include "swarm/exchange.h"
 #include "swarm/shelves.h"
 #include "swarm/state.h"
 
@@ -131,7 +132,9 @@ class Device {
   void deliver(swarm::Deliver delivery);
   void apply(const swarm::Deliver& delivery);
   void save_chunk(const swarm::SaveChunk& chunk);
-  std::string take_over(const swarm::SnapshotOffer& offer);
+  // Why not, empty if it did; and whose fault that is.
+  std::pair<std::string, swarm::SnapshotInstalled::Fault> take_over(
+      const swarm::SnapshotOffer& offer);
   void fold_log();
   void offer_snapshot(const swarm::Exchange::Settled& settled);
   std::optional<swarm::Bytes> payload(const swarm::DeltaKey& key) const;

@@ -107,6 +107,8 @@ std::string_view drop_reason_name(DropReason reason) {
       return "unknown_kind";
     case DropReason::broken_promise:
       return "broken_promise";
+    case DropReason::bad_snapshot:
+      return "bad_snapshot";
   }
   assert(false);
   return {};

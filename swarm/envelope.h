@@ -56,6 +56,7 @@ enum class DropReason : uint8_t {
   unexpected,         // a valid message at the wrong time
   unknown_kind,       // a message of a later version: ignored
   broken_promise,     // it tells of deltas and does not give them
+  bad_snapshot,       // not what its offer says, or another base than most state for its deltas
 };
 std::string_view drop_reason_name(DropReason reason);
 

@@ -87,9 +87,15 @@ struct SnapshotAvailable {  // a file that may be offered to newcomers
   SnapshotOffer offer;
 };
 struct SnapshotInstalled {  // the answer to InstallSnapshot
+  enum class Fault : uint8_t {
+    here,    // our disk, our log
+    chunks,  // they do not make up the file that was offered
+    file,    // it is the one that was offered, and not what the offer says of it
+  };
   SnapshotOffer offer;
   bool ok = false;
   std::string reason;
+  Fault fault = Fault::here;  // if not ok
 };
 struct ChunkSaved {  // the answer to SaveChunk; false: disk trouble, the transfer is given up
   Digest file_hash{};
@@ -193,8 +199,9 @@ struct SaveChunk {
   uint32_t index = 0;
   Bytes bytes;
 };
-struct InstallSnapshot {  // all chunks are there: check the file, replace the base, replay the
-                          // log's rest
+// All chunks are there: check the file and that the base in it and its list of deltas are those of
+// the offer, replace the base, replay the log's rest.
+struct InstallSnapshot {
   SnapshotOffer offer;
 };
 struct SaveMembers {  // remember across restarts

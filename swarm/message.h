@@ -105,6 +105,7 @@ struct SnapshotOffer {
   Digest file_hash{};  // of the file that the chunks make up
   uint64_t size = 0;   // bytes
   VersionVector have;  // what it contains
+  friend bool operator==(const SnapshotOffer&, const SnapshotOffer&) = default;
 };
 struct ChunkRequest {
   Digest file_hash{};

@@ -38,7 +38,8 @@ struct Member {
   Evidence evidence;
   std::optional<Instant> delta_at;  // its last delta arrived
   bool has_equivocated = false;
-  TokenBucket pushes;  // its deltas that came without being asked for
+  bool has_false_snapshots = false;  // none is asked of it
+  TokenBucket pushes;                // its deltas that came without being asked for
 
   const Acquaintance& met() const;  // a blank one while we have not had to do with it
   Acquaintance& meet();

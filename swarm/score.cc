@@ -15,6 +15,7 @@ int penalty_of(DropReason reason) {
     case DropReason::bad_scale:
     case DropReason::bad_norm:
     case DropReason::equivocation:
+    case DropReason::bad_snapshot:
       return 10;
     case DropReason::unexpected:
     case DropReason::wrong_fingerprint:

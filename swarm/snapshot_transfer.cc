@@ -17,23 +17,24 @@ bool SnapshotTransfer::is_welcome(const SnapshotOffer& offer, Instant now) const
 
 void SnapshotTransfer::begin(const SnapshotOffer& offer, const PeerId& source) {
   assert(offer.size > 0 && offer.size <= snapshot_size_max);
-  const bool is_same = phase_ == Phase::suspended && offer.file_hash == offer_.file_hash &&
-                       offer.size == offer_.size && offer.have == offer_.have;
-  if (!is_same) {
+  const bool is_lone = lone_files_.contains(offer.file_hash) && !offerers_.contains(source);
+  if (phase_ != Phase::suspended || offer != offer_ || is_lone) {
+    clear();
     offer_ = offer;
     pieces_.assign((offer.size + chunk_size_max - 1) / chunk_size_max, Piece::missing);
-    asked_.clear();
   }
   pending_.clear();
   sources_.clear();
   sources_.emplace(source, 0);
+  offerers_.insert(source);
   phase_ = Phase::fetching;
 }
 
 bool SnapshotTransfer::add_source(const SnapshotOffer& offer, const PeerId& source) {
-  if (phase_ != Phase::fetching || offer.file_hash != offer_.file_hash) return false;
-  if (offer.size != offer_.size || offer.have != offer_.have) return false;
+  if (phase_ != Phase::fetching || offer != offer_) return false;
+  if (lone_files_.contains(offer.file_hash) && !offerers_.contains(source)) return false;
   sources_.emplace(source, 0);
+  offerers_.insert(source);
   return true;
 }
 
@@ -105,6 +106,7 @@ SnapshotTransfer::Taken SnapshotTransfer::take(const PeerId& from, const Chunk& 
   if (pending == pending_.end() || pending->second.peer != from) return Taken::late;
   if (chunk.bytes.size() != size_of(chunk.index)) return Taken::malformed;
   pending_.erase(pending);
+  senders_.insert(from);
   pieces_[chunk.index] = Piece::saving;
   const auto source = sources_.find(from);
   if (source != sources_.end()) source->second = 0;
@@ -129,10 +131,24 @@ bool SnapshotTransfer::saved(const ChunkSaved& saved, Instant now) {
 void SnapshotTransfer::installed(bool ok, Instant now) {
   if (phase_ != Phase::installing) return;
   if (!ok) return give_up(now);
+  clear();
+}
+
+void SnapshotTransfer::spoiled() {
+  if (phase_ != Phase::installing) return;
+  if (lone_files_.size() >= lone_files_max) lone_files_.erase(lone_files_.begin());
+  lone_files_.insert(offer_.file_hash);
+  clear();
+}
+
+void SnapshotTransfer::clear() {
   phase_ = Phase::idle;
   pieces_.clear();
   asked_.clear();
+  pending_.clear();
   sources_.clear();
+  senders_.clear();
+  offerers_.clear();
 }
 
 void SnapshotTransfer::give_up(Instant now) {
@@ -142,11 +158,7 @@ void SnapshotTransfer::give_up(Instant now) {
                          [](const auto& a, const auto& b) { return a.second < b.second; }));
   }
   bad_files_[offer_.file_hash] = now.after(bad_file_pause_ms);
-  phase_ = Phase::idle;
-  pieces_.clear();
-  asked_.clear();
-  pending_.clear();
-  sources_.clear();
+  clear();
 }
 
 bool SnapshotTransfer::is_coming(const DeltaKey& key) const {

@@ -19,6 +19,7 @@ inline constexpr int64_t chunks_per_minute_max =
     1200;  // asked for; well under a peer's control limit
 inline constexpr int64_t bad_file_pause_ms = 600000;  // before the same file is tried again
 inline constexpr size_t bad_files_max = 8;
+inline constexpr size_t lone_files_max = 8;
 inline constexpr uint32_t chunk_timeouts_max = 3;  // in a row, then a sender is given up
 
 class SnapshotTransfer {
@@ -48,6 +49,11 @@ class SnapshotTransfer {
   // True: that was the last one, and the file is to be installed.
   bool saved(const ChunkSaved& saved, Instant now);
   void installed(bool ok, Instant now);
+  // The chunks do not make up the file. It may be tried again at once, each time from one peer
+  // only, so that it comes out who sends what does not belong to it.
+  void spoiled();
+  const std::set<PeerId>& senders() const { return senders_; }    // whose chunks were taken
+  const std::set<PeerId>& offerers() const { return offerers_; }  // of this very file
 
   // Nothing of these is pulled or taken: they come (or came) with the file.
   bool is_coming(const DeltaKey& key) const;  // while chunks flow or the file is being installed
@@ -62,6 +68,7 @@ class SnapshotTransfer {
     Instant due;
   };
   void give_up(Instant now);
+  void clear();
   void expire(Instant now);
   size_t size_of(uint32_t index) const;
 
@@ -72,6 +79,8 @@ class SnapshotTransfer {
   std::map<uint32_t, Pending> pending_;  // by chunk
   std::map<PeerId, uint32_t> sources_;   // with its timeouts in a row
   std::set<uint32_t> asked_;             // ever, of this file
+  std::set<PeerId> senders_, offerers_;  // of this file, also those that are gone
+  std::set<Digest> lone_files_;          // to be fetched from one peer each time
   std::map<Digest, Instant> bad_files_;  // until when
   TokenBucket pace_;
 };

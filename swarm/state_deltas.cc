@@ -294,6 +294,11 @@ void State::Parts::take(Turn& turn, const PeerId& from, const SnapshotOffer& off
   if (offer.size == 0 || offer.size > snapshot_size_max) {
     return drop(turn, from, DropReason::oversized, penalty_of(DropReason::oversized));
   }
+  const Member* const member = roster.find(from);
+  if (member != nullptr && member->has_false_snapshots) {
+    pulls.not_served(from, offer.have, turn.now);
+    return want_plan(turn.now);
+  }
   if (log.have().missing_from(offer.have, 1).empty()) return;  // it came from elsewhere meanwhile
   for (const auto& [stream, seen] : offer.have.streams()) {
     // Nobody but us numbers the deltas of this boot: taken over, these numbers would meet our own.
@@ -320,18 +325,42 @@ bool State::Parts::is_vouched(const SnapshotOffer& offer) const {
     ++neighbours;
     witnesses += link.told.have().missing_from(claimed, 1).empty() ? 1 : 0;
   }
-  return 2 * witnesses > neighbours;
+  const auto stated =
+      static_cast<size_t>(std::count_if(offers.begin(), offers.end(), [&](const auto& other) {
+        return other.second.have == offer.have;
+      }));
+  return 2 * witnesses > neighbours && 2 * agreeing(offer) > stated;
+}
+
+// Equal deltas make equal bases. The files differ: each names the steps of who made it.
+size_t State::Parts::agreeing(const SnapshotOffer& offer) const {
+  return static_cast<size_t>(std::count_if(offers.begin(), offers.end(), [&](const auto& other) {
+    return other.second.have == offer.have && other.second.hash == offer.hash;
+  }));
+}
+
+void State::Parts::shun_snapshots(Turn& turn, const std::set<PeerId>& peers) {
+  for (const PeerId& peer : peers) {
+    if (Member* const member = roster.find(peer)) member->has_false_snapshots = true;
+    offers.erase(peer);
+    transfer.lose_source(peer);
+    drop(turn, peer, DropReason::bad_snapshot, penalty_of(DropReason::bad_snapshot));
+  }
 }
 
 void State::Parts::consider_snapshots(Turn& turn) {
   const std::vector<PullSource> asked = sources();
   const SnapshotOffer* best = nullptr;
   PeerId sender;
+  // One that several state alike comes before one that a single neighbour can have made up.
+  const auto worth = [this](const SnapshotOffer& offer) {
+    return std::pair(agreeing(offer) > 1, offer.have.delta_count());
+  };
   for (const auto& [peer, offer] : offers) {
     if (!transfer.is_welcome(offer, turn.now) || log.have().missing_from(offer.have, 1).empty())
       continue;
     if (!pulls.is_exhausted(offer.have, asked) || !is_vouched(offer)) continue;
-    if (best != nullptr && offer.have.delta_count() <= best->have.delta_count()) continue;
+    if (best != nullptr && worth(offer) <= worth(*best)) continue;
     best = &offer;
     sender = peer;
   }
@@ -372,13 +401,34 @@ void State::Parts::on(Turn& turn, const ChunkSaved& saved) {
 
 void State::Parts::on(Turn& turn, const SnapshotInstalled& installed) {
   if (transfer.phase() != SnapshotTransfer::Phase::installing) return;
-  transfer.installed(installed.ok, turn.now);
+  const SnapshotOffer offer = transfer.offer();
+  std::set<PeerId> guilty;
   if (installed.ok) {
-    log.merge(transfer.offer().have);
+    guilty = contradicting(offer);
+    log.merge(offer.have);
     for (auto& [peer, link] : links) link.is_have_wanted = true;
     changed(turn.now);
+  } else if (installed.fault == SnapshotInstalled::Fault::file) {
+    guilty = transfer.offerers();
+  } else if (installed.fault == SnapshotInstalled::Fault::chunks) {
+    if (transfer.senders().size() == 1) guilty = transfer.senders();
+    transfer.spoiled();
   }
+  transfer.installed(installed.ok, turn.now);
+  shun_snapshots(turn, guilty);
   want_plan(turn.now);
+}
+
+// Who states another base for the deltas of one that most stated and that was what they said. Where
+// somebody was shut out a base may differ honestly: its deltas can be taken out of it later, or,
+// where the log has forgotten them, never.
+std::set<PeerId> State::Parts::contradicting(const SnapshotOffer& offer) const {
+  std::set<PeerId> others;
+  if (agreeing(offer) < 2 || !admissions->expelled().empty()) return others;
+  for (const auto& [peer, other] : offers) {
+    if (other.have == offer.have && other.hash != offer.hash) others.insert(peer);
+  }
+  return others;
 }
 
 }  // namespace starling::swarm

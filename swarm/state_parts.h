@@ -156,6 +156,9 @@ struct State::Parts {
   bool is_told_by_others(const PeerId& peer, const DeltaKey& key) const;
   void consider_snapshots(Turn& turn);
   bool is_vouched(const SnapshotOffer& offer) const;
+  size_t agreeing(const SnapshotOffer& offer) const;
+  std::set<PeerId> contradicting(const SnapshotOffer& offer) const;
+  void shun_snapshots(Turn& turn, const std::set<PeerId>& peers);
   std::vector<PullSource> sources();
   void want_plan(Instant now);
   void changed(Instant now);  // our vector grew: tell soon, and see what else is missing

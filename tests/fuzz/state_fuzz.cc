@@ -210,9 +210,12 @@ class Schedule {
       case 8:
         put(ChunkSaved{asked_file_, byte() % 4u, byte() % 8 != 0});
         break;
-      case 9:
-        put(SnapshotInstalled{{}, byte() % 4 != 0, ""});
+      case 9: {
+        const uint8_t draw = byte();
+        const auto fault = static_cast<SnapshotInstalled::Fault>(draw / 4 % 3);
+        put(SnapshotInstalled{{}, draw % 4 != 0, "", fault});
         break;
+      }
       case 10:
         forget();
         break;

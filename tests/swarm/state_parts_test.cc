@@ -233,7 +233,7 @@ TEST_CASE("scores fall with faults, are forgiven a tenth a minute, and are bound
 }
 
 TEST_CASE("no fault has a penalty that one accident could turn into a refusal") {
-  for (uint8_t i = 0; i <= static_cast<uint8_t>(DropReason::broken_promise); ++i) {
+  for (uint8_t i = 0; i <= static_cast<uint8_t>(DropReason::bad_snapshot); ++i) {
     const auto reason = static_cast<DropReason>(i);
     CAPTURE(drop_reason_name(reason));
     CHECK(penalty_of(reason) >= 0);

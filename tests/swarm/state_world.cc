@@ -159,15 +159,15 @@ void Node::report_base() {
   input(BaseReached{applied, digest_of(counted)});
 }
 
-SnapshotOffer Node::make_snapshot() {
+SnapshotOffer Node::make_snapshot(uint64_t forged) {
   SnapshotOffer offer;
-  offer.hash = digest_of(base);
+  offer.hash = digest_of(base + forged);
   offer.have = applied;
   offer.size = 2 * chunk_size_max + 100;
   Bytes file(offer.size, static_cast<uint8_t>(index + 1));
   offer.file_hash = blake2b(file);
   files[offer.file_hash] = file;
-  world.snapshots[offer.file_hash] = {offer, base};
+  world.snapshots[offer.file_hash] = {offer, base + forged};
   input(SnapshotAvailable{offer});
   return offer;
 }
@@ -255,7 +255,8 @@ void Node::install(const SnapshotOffer& offer) {
       applied.insert(key);
     }
   }
-  input(SnapshotInstalled{offer, is_good, is_good ? "" : "damaged"});
+  input(SnapshotInstalled{offer, is_good, is_good ? "" : "damaged",
+                          SnapshotInstalled::Fault::chunks});
   report_base();
 }
 

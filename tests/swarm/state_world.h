@@ -89,8 +89,9 @@ class Node {
   std::optional<std::vector<Input>> waiting;  // while it is paused
 
   static uint64_t worth(const DeltaKey& key);
-  SnapshotOffer make_snapshot();  // of all it has; offered from now on
-  void forget(uint64_t count);    // retention: the oldest frames go
+  // Of all it has; offered from now on. `forged`: the base in it is off by so much.
+  SnapshotOffer make_snapshot(uint64_t forged = 0);
+  void forget(uint64_t count);  // retention: the oldest frames go
 
  private:
   void perform(std::vector<Output>& outbox);
