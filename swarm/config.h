@@ -36,6 +36,9 @@ struct Config {
   double norm_max = 1e4;                   // absolute bound on a delta's norm; beyond it is refused
   uint32_t control_per_s_max = 50;         // token bucket per peer, burst twice this
   uint32_t deltas_per_minute_max = 240;    // per origin, burst the same
+  // Bytes of an own delta's frame that goes out unasked. Higher: more of it comes twice or to those
+  // who wait for other things; lower: more round trips. Guess.
+  uint64_t push_size_max = 64u << 10;
 };
 
 }  // namespace starling::swarm

@@ -13,13 +13,15 @@ void State::Parts::on(Turn& turn, const Calendar& calendar) {
 }
 
 // Unasked to those who want that and as far as the budget goes, to others first the next time. Who
-// gets none is told of it like of any other arrival, and asks.
+// gets none is told of it like of any other arrival, and asks. A large one goes to nobody unasked:
+// it would hold up what is behind it on every link, also to those who got it from elsewhere.
 void State::Parts::push_own(Turn& turn, const DeltaKey& key, const SharedBytes& frame) {
   std::vector<PeerId> takers;
   for (const auto& [peer, link] : links) {
     if (link.is_greeted && (link.features & feature_pulls_only) == 0) takers.push_back(peer);
   }
   budget.delta_seen(frame->size());
+  if (frame->size() > config.push_size_max) return;
   if (budget.is_limited() && !takers.empty()) {
     const auto first = static_cast<std::ptrdiff_t>(counters.published % takers.size());
     std::rotate(takers.begin(), takers.begin() + first, takers.end());

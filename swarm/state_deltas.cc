@@ -27,6 +27,8 @@ void State::Parts::on(Turn& turn, const Publish& publish) {
   ++counters.published;
   reference.add(self, believed_norm(publish.summary));
   changed(turn.now);
+  // Nothing of it is on its way: who wants it has to hear of it first.
+  if (publish.frame->size() > config.push_size_max) digest_at = turn.now;
 }
 
 void State::Parts::on(Turn& turn, const ReceivedDelta& received) {

@@ -27,6 +27,32 @@ TEST_CASE("a published delta is stored and goes to every link as it is") {
   CHECK(desk.state->view(desk.now).deltas == 1);
 }
 
+TEST_CASE("a delta above 64 KiB is announced at once and given to who asks, one of 64 KiB pushed") {
+  Desk desk;
+  Peer ada(10), bob(11);
+  desk.link(ada);
+  desk.link(bob);
+  desk.pass(1000);
+  const auto publish = [&](uint64_t seq, size_t size) {
+    ReceivedDelta own = desk.delta(desk.self, desk.self, seq);
+    own.frame = std::make_shared<const Bytes>(Bytes(size));
+    return desk.put(Publish{own.header, own.summary, own.frame});
+  };
+  const auto large = publish(1, (64u << 10) + 1);
+  CHECK(all_of<SendFrame>(large).empty());
+  for (const Peer& peer : {ada, bob}) {
+    const auto told = sent_to<Witness>(large, peer.id);
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].seen.at(0).key == Desk::key_of(desk.self, 1));
+    CHECK(told[0].seen.at(0).hash[0] == 16);  // as Desk::delta fills it
+  }
+  CHECK(all_of<SendStored>(desk.say(bob, Pull{{Desk::key_of(desk.self, 1)}})).size() == 1);
+  const auto small = publish(2, 64u << 10);
+  CHECK(all_of<SendFrame>(small).size() == 2);
+  CHECK(sent_to<Witness>(small, ada.id).empty());
+  CHECK(sent_to<Witness>(desk.pass(desk.config.digest_delay_ms), ada.id).size() == 1);
+}
+
 TEST_CASE("an accepted delta is stored, delivered and noticed, and its body is not pushed on") {
   Desk desk;
   Peer ada(10), bob(11);

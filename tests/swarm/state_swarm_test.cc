@@ -136,6 +136,26 @@ TEST_CASE("who joins late pulls the whole log, from several peers at once") {
   for (const auto& node : world.nodes) CHECK(node->state->counters().refused == 0);
 }
 
+TEST_CASE("deltas too large to be pushed are pulled by all, nobody gets one twice") {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    CAPTURE(seed);
+    World world(seed);
+    world.delta_size = 100000;
+    world.fill(6);
+    REQUIRE(world.run_until([&] { return world.is_meshed(); }, 20000));
+    chatter(world, 5, 20000);
+    world.run_for(20000);
+    CHECK(world.run_until([&] { return world.is_converged(); }, 5000));
+    check_each_delivered_once(world);
+    for (const auto& node : world.nodes) CHECK(node->state->counters().duplicates == 0);
+    // All links are fast: who hears of one from its origin has it before others could tell of it.
+    const Filed delta = world.nodes[0]->publish();
+    const Instant before = world.now;
+    CHECK(world.run_until([&] { return world.is_converged(); }, 1000));
+    CHECK(world.now.ms - before.ms < 300);
+  }
+}
+
 TEST_CASE("in a chain, where each reaches its neighbours only, every delta reaches the far end") {
   for (uint64_t seed = 1; seed <= 4; ++seed) {
     CAPTURE(seed);
