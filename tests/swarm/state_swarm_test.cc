@@ -223,6 +223,34 @@ TEST_CASE("all know one seed: when it is gone, they still find each other") {
   CHECK(world.run_until([&] { return back.state->view(world.now).neighbours == 3; }, 60000));
 }
 
+// Deltas that came over links for each that was new, after `each` of forty nodes' own.
+double bodies_for_each_new(uint64_t seed, const Faults& faults, size_t each) {
+  World world(seed, faults);
+  world.fill(40);
+  world.run_for(60000);
+  chatter(world, each, 30000);
+  world.run_for(30000);
+  for (int second = 0; second < 120 && !world.is_converged(); ++second) world.run_for(1000);
+  CHECK(world.is_converged());
+  check_each_delivered_once(world);
+  uint64_t bodies = 0, accepted = 0;
+  for (const auto& node : world.nodes) {
+    bodies += node->bodies;
+    accepted += node->state->counters().accepted;
+  }
+  CHECK(accepted == 40 * 39 * each);
+  return static_cast<double>(bodies) / static_cast<double>(accepted);
+}
+
+TEST_CASE("of forty nodes that all publish, each is sent hardly more deltas than it lacks") {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    CAPTURE(seed);
+    CHECK(bodies_for_each_new(seed, {}, 5) <= 1.3);
+    const Faults slow{.loss = 0.02, .delay_min_ms = 50, .delay_max_ms = 800, .is_ordered = false};
+    CHECK(bodies_for_each_new(seed, slow, 5) <= 1.3);
+  }
+}
+
 TEST_CASE("replaying every frame that was ever received changes nothing") {
   World world(11);
   world.is_recording = true;

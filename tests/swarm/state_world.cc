@@ -99,8 +99,10 @@ void Node::input(Input event) {
   if (waiting) return waiting->push_back(std::move(event));
   if (const auto* message = std::get_if<ReceivedMessage>(&event))
     received.emplace_back(world.now, message->size);
-  if (const auto* delta = std::get_if<ReceivedDelta>(&event))
+  if (const auto* delta = std::get_if<ReceivedDelta>(&event)) {
     received.emplace_back(world.now, delta->frame->size());
+    ++bodies;
+  }
   std::vector<Output> outbox;
   state->handle(std::move(event), world.now, outbox);
   const Instant deadline = state->next_deadline();

@@ -83,6 +83,7 @@ class Node {
   std::vector<Close> closes;
   std::vector<Open> opens;
   uint64_t frames_sent = 0, chunks_saved = 0;
+  uint64_t bodies = 0;  // deltas that came over links, whatever became of them
   std::vector<std::pair<Instant, uint64_t>> sent, received;  // when, and bytes
   std::vector<Notice::Kind> kinds;
   uint64_t published = 0, control_seq = 0;
