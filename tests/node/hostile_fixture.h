@@ -59,13 +59,14 @@ inline void must(const std::vector<std::string>& arguments) {
 // The node under attack.
 class Victim {
  public:
-  explicit Victim(std::vector<std::pair<std::string, std::string>> configuration = {})
+  using Settings = std::vector<std::pair<std::string, std::string>>;
+  explicit Victim(const Settings& settings = {})
       : base_(DemoModel::get().regions, DemoModel::get().genesis), node_(folder_ / "victim") {
     must({"init", "--dir", node_.directory(), "--name", "victim", "--listen", "127.0.0.1:0"});
     // Guests say nothing but what the test is about: at 5 s they may be silent for 50.
-    configuration.insert(configuration.end(),
-                         {{"model.preset", "demo"}, {"swarm.sync_interval_s", "5"}});
-    testing::configure(node_.directory(), configuration);
+    testing::configure(node_.directory(),
+                       {{"model.preset", "demo"}, {"swarm.sync_interval_s", "5"}});
+    testing::configure(node_.directory(), settings);
     node_.start();
     REQUIRE(node_.wait_until(hostile_patience_s,
                              [](const nlohmann::json& s) { return s["state"] == "idle"; }));
@@ -84,6 +85,7 @@ class Victim {
   const std::string& directory() const { return node_.directory(); }
   const testing::Folder& folder() const { return folder_; }
   nlohmann::json swarm() const { return node_.status()["swarm"]; }
+  pid_t pid() const { return node_.pid(); }
   nlohmann::json members() const {
     return nlohmann::json::parse(
         testing::starling_cli({"members", "--dir", directory(), "--json"}).out)["members"];
@@ -201,6 +203,7 @@ class Guest {
   swarm::FrameHeader header() const { return header_; }
   RawPeer& link() { return *link_; }
 
+  void go_through(const std::string& address) { address_ = address; }  // at the next connect
   // A new stream; nothing is said on it yet.
   void connect() {
     link_.reset();

@@ -32,6 +32,8 @@ class Socket {
     }
     return made;
   }
+  // Who has come; invalid when nobody has.
+  Socket accepted() const { return Socket(::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC)); }
   Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   Socket& operator=(Socket&& other) noexcept {
     std::swap(fd_, other.fd_);
