@@ -1,23 +1,31 @@
 #include "tests/node/network_lab.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "tests/node/real_node.h"
 
 namespace starling::testing {
 namespace {
 
 const std::string prefix = "starling-lab-";
 
-// The exit code of a command found on PATH; its words go where those of the test go.
-int run(const std::vector<std::string>& words) {
+// The exit code of a command found on PATH. Its words go where those of the test go, or into a
+// file.
+int run(const std::vector<std::string>& words, const std::string& out_path = "") {
   const pid_t pid = fork();
   REQUIRE(pid >= 0);
   if (pid == 0) {
+    if (!out_path.empty())
+      dup2(open(out_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
     std::vector<char*> argv;
     for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
@@ -30,11 +38,11 @@ int run(const std::vector<std::string>& words) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
-void must(const std::vector<std::string>& words) {
+void must(const std::vector<std::string>& words, const std::string& out_path = "") {
   std::string shown;
   for (const std::string& word : words) shown += word + " ";
   INFO(shown);
-  REQUIRE(run(words) == 0);
+  REQUIRE(run(words, out_path) == 0);
 }
 
 std::vector<std::string> inside(const std::string& space, std::vector<std::string> words) {
@@ -43,6 +51,19 @@ std::vector<std::string> inside(const std::string& space, std::vector<std::strin
 }
 
 std::string port(size_t device) { return "port" + std::to_string(device); }
+
+// "... (dropped 17, overlimits 40 requeues 0)"
+uint64_t dropped(const std::vector<std::string>& statistics) {
+  const Folder folder;
+  must(statistics, folder / "said");
+  std::ifstream said(folder / "said");
+  const std::string text(std::istreambuf_iterator<char>(said), {});
+  const std::string word = "(dropped ";
+  const size_t at = text.find(word);
+  INFO(text);
+  REQUIRE(at != std::string::npos);
+  return std::stoull(text.substr(at + word.size()));
+}
 
 // Labs whose test was killed.
 void remove_stale() {
@@ -132,6 +153,14 @@ void NetworkLab::limit(size_t device, int kbit_per_s) {
   };
   must(inside(hub_, queue(port(device))));
   must(inside(name(device), queue("eth0")));
+}
+
+uint64_t NetworkLab::lost(size_t device) const {
+  const auto statistics = [](const std::string& link) {
+    return std::vector<std::string>{"tc", "-s", "qdisc", "show", "dev", link};
+  };
+  return dropped(inside(hub_, statistics(port(device)))) +
+         dropped(inside(name(device), statistics("eth0")));
 }
 
 }  // namespace starling::testing

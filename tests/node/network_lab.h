@@ -1,6 +1,7 @@
 #pragma once
 // Devices on one machine: a Linux network namespace for each, joined by a bridge that lies in a
 // namespace of its own, so nothing of the machine's network is touched. Needs root and iproute2.
+#include <cstdint>
 #include <set>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ class NetworkLab {
   void unmute(size_t device);
   // To and from the device, with a short queue: what does not fit is lost.
   void limit(size_t device, int kbit_per_s);
+  // Packets that did not fit there since, both ways.
+  uint64_t lost(size_t device) const;
 
  private:
   std::string hub_;
