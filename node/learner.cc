@@ -204,11 +204,7 @@ void Learner::install_now(const Install& install) {
     failure = file.error();
   } else if (auto base = mind.read_base_sections(file->sections); !base) {
     failure = base.error();
-  } else if (base->applied != install.offer.have) {
-    failure = "it does not hold the deltas that its offer names";
-  } else if (swarm::Base(mind.regions(), base->values).hash() != install.offer.hash) {
-    failure = "its base is not the one that its offer names";
-  } else {
+  } else if (failure = mind.difference(*base, install.offer); failure.empty()) {
     fault = swarm::SnapshotInstalled::Fault::here;
     failure = take_over(std::move(*base));
   }

@@ -264,6 +264,13 @@ Result<Mind::Known, std::string> Mind::read_base_sections(
   return known;
 }
 
+std::string Mind::difference(const Known& known, const swarm::SnapshotOffer& offer) const {
+  if (known.applied != offer.have) return "it does not hold the deltas that its offer names";
+  if (swarm::Base(table_, known.values).hash() != offer.hash)
+    return "its base is not the one that its offer names";
+  return "";
+}
+
 Result<Done, std::string> Mind::restore(std::span<const model::Section> sections) {
   if (std::string fault = model::shape_fault(sections, options_.shape); !fault.empty())
     return Unexpected{fault};

@@ -121,6 +121,8 @@ class Mind {
   // The snapshot a newcomer gets, without what is still to be judged. Borrows from `settled`.
   std::vector<model::Section> base_sections(const swarm::Exchange::Settled& settled);
   Result<Known, std::string> read_base_sections(std::span<const model::Section> sections) const;
+  // What a snapshot holds beside what was offered. Empty: it is that.
+  std::string difference(const Known& known, const swarm::SnapshotOffer& offer) const;
 
   void rest();  // frees what only a training step needs
   uint64_t step_count() const { return trainer_.steps(); }

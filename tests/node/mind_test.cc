@@ -201,6 +201,35 @@ TEST_CASE(
   CHECK_FALSE(honest.guard(company.log()));
 }
 
+TEST_CASE("a snapshot is what two nodes with equal deltas make of them, and a forged one is told") {
+  Company company(2);
+  for (int round = 0; round < 2; ++round) {
+    for (size_t i = 0; i < 2; ++i) {
+      learn(*company.minds[i], 3 + static_cast<int>(i), 8e-3);
+      company.say(i);
+    }
+  }
+  Mind& mind = *company.minds[0];
+  const auto settled = mind.exchange().settled(company.log());
+  const auto of_other = company.minds[1]->exchange().settled(company.log());
+  REQUIRE(settled);
+  REQUIRE(of_other);
+  CHECK(settled->applied == of_other->applied);
+  CHECK(settled->hash == of_other->hash);
+
+  swarm::SnapshotOffer offer;
+  offer.hash = settled->hash;
+  offer.have = settled->applied;
+  auto known = company.minds[1]->read_base_sections(mind.base_sections(*settled));
+  REQUIRE(known);
+  CHECK(mind.difference(*known, offer).empty());
+  ++known->values[7];
+  CHECK(mind.difference(*known, offer) == "its base is not the one that its offer names");
+  --known->values[7];
+  offer.have.insert({{company.id(1), 9}, 1});
+  CHECK(mind.difference(*known, offer) == "it does not hold the deltas that its offer names");
+}
+
 TEST_CASE("a checkpoint of another preset is refused with both shapes and changes nothing") {
   const MindOptions demo = options(false);
   MindOptions tiny = demo;
