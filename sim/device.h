@@ -43,6 +43,8 @@ struct Disk {
   std::pair<swarm::Digest, swarm::Bytes> incoming;                      // being fetched
 };
 
+inline constexpr Micros disk_delay = micros_of_ms(15);  // an fsync
+
 class Device {
  public:
   Device(World& world, uint32_t index);
