@@ -6,6 +6,7 @@
 
 #include "sim/chance.h"
 #include "sim/message_kind.h"
+#include "sim/overloaded.h"
 #include "sim/world.h"
 #include "swarm/accept.h"
 #include "swarm/codec.h"
@@ -17,13 +18,6 @@ namespace {
 constexpr Micros announce_delay = micros_of_ms(500);  // as the node's learner
 constexpr int64_t invite_valid_s = 86400;
 constexpr int64_t million = 1'000'000;
-
-template <typename... Visitors>
-struct Overloaded : Visitors... {
-  using Visitors::operator()...;
-};
-template <typename... Visitors>
-Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
 // Of a frame that was opened when it came, or is the own.
 swarm::ByteView payload_of(const swarm::Bytes& frame) {

@@ -1,16 +1,8 @@
 #include "sim/message_kind.h"
 
+#include "sim/overloaded.h"
+
 namespace starling::sim {
-namespace {
-
-template <typename... Visitors>
-struct Overloaded : Visitors... {
-  using Visitors::operator()...;
-};
-template <typename... Visitors>
-Overloaded(Visitors...) -> Overloaded<Visitors...>;
-
-}  // namespace
 
 std::string_view kind_of(const swarm::Message& message) {
   using Name = std::string_view;

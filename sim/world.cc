@@ -6,6 +6,7 @@
 #include <set>
 
 #include "sim/chance.h"
+#include "sim/overloaded.h"
 #include "swarm/codec.h"
 #include "swarm/inbound.h"
 #include "swarm/roster.h"
@@ -23,13 +24,6 @@ constexpr Micros link_gone_delay = micros_of_ms(1);
 constexpr size_t signatures_remembered_max = 1u << 18;
 
 const Ranks alone;
-
-template <typename... Visitors>
-struct Overloaded : Visitors... {
-  using Visitors::operator()...;
-};
-template <typename... Visitors>
-Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
 double learning_seconds(const Scenario& scenario) {
   const Scenario::Learn& learn = scenario.learn;
