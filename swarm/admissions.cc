@@ -170,7 +170,7 @@ const Membership& Admissions::membership_at(const ItemId& id) const {
 }
 
 void Admissions::keep(const ItemId& id, Item item) {
-  items_.emplace(id, InternedItems::of(id, std::move(item)));
+  items_[id] = InternedItems::of(id, std::move(item));
   fresh_.push_back(id);
 }
 
@@ -193,22 +193,20 @@ Admissions::Taken Admissions::put(const Membership& membership) {
   const ItemId id = id_of(bytes);
   if (items_.contains(id)) return Taken::known;
   const Place place = place_of(membership);
-  const auto found = places_.find(place);
+  const auto claims = claims_.of(place);
   const Rank rank{rank_of(place, membership.identity), id};
-  if (found != places_.end() && found->second.size() >= contenders_max) {
-    const Rank highest = found->second.back();
-    if (highest < rank) return Taken::crowded;
-    forget_membership(highest.second);
-    found->second.pop_back();
+  if (claims.size() >= contenders_max) {
+    const auto highest = claims.back();
+    if (highest.second < rank) return Taken::crowded;
+    forget_membership(highest.second.second);
+    claims_.erase(highest);
     --bindings_;
   } else if (bindings_ >= bindings_max) {
     return Taken::crowded;
   }
-  std::vector<Rank>& ranks = places_[place];
-  ranks.insert(std::lower_bound(ranks.begin(), ranks.end(), rank), rank);
-  disputed_ += ranks.size() == 2;
-  std::vector<ItemId>& held = by_identity_[peer_id_of(membership.identity)];
-  held.insert(std::lower_bound(held.begin(), held.end(), id), id);
+  claims_.insert({place, rank});
+  disputed_ += claims_.of(place).size() == 2;
+  by_identity_.insert({peer_id_of(membership.identity), id});
   keep(id, Item{std::move(bytes), membership});
   ++bindings_;
   return Taken::added;
@@ -219,12 +217,9 @@ Admissions::Taken Admissions::add(const Membership& membership) {
   if (items_.contains(id)) return Taken::known;
   // Asked before the signatures are checked: a place that is fought over costs nobody anything.
   const Place place = place_of(membership);
-  const auto found = places_.find(place);
+  const auto claims = claims_.of(place);
   const Rank rank{rank_of(place, membership.identity), id};
-  if (found != places_.end() && found->second.size() >= contenders_max &&
-      found->second.back() < rank) {
-    return Taken::crowded;
-  }
+  if (claims.size() >= contenders_max && claims.back().second < rank) return Taken::crowded;
   if (!check(membership, swarm_)) return Taken::forged;
   // Those above it first: whether they stay decides on those below.
   for (size_t i = 0; i < membership.issuers.size(); ++i) put(issuer_membership(membership, i));
@@ -288,10 +283,7 @@ Admissions::Taken Admissions::add(const Revocation& revocation) {
   return Taken::added;
 }
 
-bool Admissions::is_known(const PeerId& peer) const {
-  const auto held = by_identity_.find(peer);
-  return held != by_identity_.end() && !held->second.empty();
-}
+bool Admissions::is_known(const PeerId& peer) const { return !by_identity_.of(peer).empty(); }
 
 Admissions::Taken Admissions::add(const Equivocation& proof) {
   const ItemId id = proof_id(proof.origin);
@@ -360,7 +352,7 @@ std::vector<PeerId> Admissions::accused() const {
 
 // The member of the root's through whom it came.
 PeerId Admissions::voice_of(const PeerId& peer) const {
-  const Membership& membership = membership_at(by_identity_.find(peer)->second.front());
+  const Membership& membership = membership_at(by_identity_.of(peer).front().second);
   return membership.issuers.empty() ? peer : peer_id_of(membership.issuers.front().identity);
 }
 
@@ -376,10 +368,9 @@ size_t Admissions::voices_against(const PeerId& accused) const {
 void Admissions::forget_membership(const ItemId& id) {
   const PublicKey identity = membership_at(id).identity;
   const PeerId peer = peer_id_of(identity);
-  std::vector<ItemId>& held = by_identity_[peer];
-  std::erase(held, id);
+  by_identity_.erase({peer, id});
   items_.erase(id);
-  if (!held.empty()) return;
+  if (is_known(peer)) return;
   forget_accusations(peer);
   if (equivocators_.erase(peer) > 0) items_.erase(proof_id(identity));
 }
@@ -423,16 +414,18 @@ std::vector<Admissions::ItemId> Admissions::settle() {
   // no place has is known as long as there was room for every claim.
   const bool is_peaceful = revoked_.empty() && equivocators_.empty() && disputed_ == 0;
   if (is_peaceful && bindings_ < bindings_max) return fresh;
-  for (const auto& [peer, held] : by_identity_) {
-    size_t good = 0, revoked = 0;
-    for (const ItemId& id : held) {
-      const Standing found = standing(membership_at(id));
+  for (auto rest = by_identity_.all(); !rest.empty();) {
+    const PeerId peer = rest.front().first;
+    size_t held = 0, good = 0, revoked = 0;
+    for (; held < rest.size() && rest[held].first == peer; ++held) {
+      const Standing found = standing(membership_at(rest[held].second));
       good += found == Standing::good;
       revoked += found == Standing::revoked;
     }
-    if (held.empty() || good > 0) continue;
+    rest = rest.subspan(held);
+    if (good > 0) continue;
     outcasts_.insert(peer);
-    if (revoked == held.size()) expelled_.insert(peer);
+    if (revoked == held) expelled_.insert(peer);
   }
   return fresh;
 }
@@ -470,14 +463,15 @@ bool Admissions::is_revoked(const Membership& membership) const {
 // Nobody who ranks lower and is not revoked claims the same place.
 bool Admissions::has_place(const Membership& membership) const {
   const Place place = place_of(membership);
-  const auto found = places_.find(place);
-  if (found == places_.end()) return true;
-  const bool is_alone = found->second.size() == 1 &&
-                        membership_at(found->second.front().second).identity == membership.identity;
-  if (is_alone) return true;
+  const auto claims = claims_.of(place);
+  if (claims.empty()) return true;
+  const auto identity_of = [this](const auto& claim) -> const PublicKey& {
+    return membership_at(claim.second.second).identity;
+  };
+  if (claims.size() == 1 && identity_of(claims.front()) == membership.identity) return true;
   const auto own = rank_of(place, membership.identity);
-  return std::none_of(found->second.begin(), found->second.end(), [&](const Rank& rank) {
-    return rank.first < own && !is_revoked(membership_at(rank.second));
+  return std::none_of(claims.begin(), claims.end(), [&](const auto& claim) {
+    return claim.second.first < own && !is_revoked(membership_at(claim.second.second));
   });
 }
 
@@ -492,10 +486,11 @@ Admissions::Standing Admissions::standing(const Membership& membership) const {
 std::vector<Admissions::Dispute> Admissions::disputes() const {
   std::vector<Dispute> disputes;
   if (disputed_ == 0) return disputes;
-  for (const auto& [place, ranks] : places_) {
-    if (ranks.size() < 2) continue;
+  for (auto rest = claims_.all(); !rest.empty();) {
+    const auto claims = claims_.of(rest.front().first);
+    rest = rest.subspan(claims.size());
     Dispute dispute;
-    for (const Rank& rank : ranks) {
+    for (const auto& [place, rank] : claims) {
       const Membership& membership = membership_at(rank.second);
       const PeerId peer = peer_id_of(membership.identity);
       if (!dispute.claims.empty() && dispute.claims.back() == peer) continue;
@@ -509,31 +504,29 @@ std::vector<Admissions::Dispute> Admissions::disputes() const {
 
 std::vector<Membership> Admissions::memberships(const PeerId& peer) const {
   std::vector<Membership> found;
-  const auto held = by_identity_.find(peer);
-  if (held == by_identity_.end()) return found;
-  for (const ItemId& id : held->second) found.push_back(membership_at(id));
+  for (const auto& [identity, id] : by_identity_.of(peer)) found.push_back(membership_at(id));
   return found;
 }
 
 std::vector<PeerId> Admissions::admitted_by(const PeerId& issuer) const {
   std::vector<PeerId> found;
-  for (const auto& [peer, held] : by_identity_) {
-    const bool is_below = std::any_of(held.begin(), held.end(), [&](const ItemId& id) {
-      const Membership& membership = membership_at(id);
-      return std::any_of(membership.issuers.begin(), membership.issuers.end(),
-                         [&](const Issuer& above) { return peer_id_of(above.identity) == issuer; });
-    });
+  for (const auto& [peer, id] : by_identity_.all()) {
+    if (!found.empty() && found.back() == peer) continue;
+    const Membership& membership = membership_at(id);
+    const bool is_below =
+        std::any_of(membership.issuers.begin(), membership.issuers.end(),
+                    [&](const Issuer& above) { return peer_id_of(above.identity) == issuer; });
     if (is_below) found.push_back(peer);
   }
   return found;
 }
 
 bool Admissions::is_free(const PeerId& issuer, uint32_t slot) const {
-  const auto found = places_.find({issuer, {}, slot});
-  if (found == places_.end()) return true;
-  return found->second.size() < contenders_max &&
-         std::all_of(found->second.begin(), found->second.end(),
-                     [this](const Rank& rank) { return is_revoked(membership_at(rank.second)); });
+  const auto claims = claims_.of({issuer, {}, slot});
+  return claims.size() < contenders_max &&
+         std::all_of(claims.begin(), claims.end(), [this](const auto& claim) {
+           return is_revoked(membership_at(claim.second.second));
+         });
 }
 
 }  // namespace starling::swarm

@@ -66,7 +66,7 @@ class Admissions {
     Bytes bytes;  // as encoded, with its tag before it
     std::variant<Membership, Revocation, Equivocation, Accusation> content;
   };
-  using Items = std::map<ItemId, std::shared_ptr<const Item>>;  // copies of the set share them
+  using Items = SortedMap<ItemId, std::shared_ptr<const Item>>;  // copies of the set share them
   using InternedItems = Interned<ItemId, Item>;
   explicit Admissions(const SwarmId& swarm) : swarm_(swarm) { settle(); }
 
@@ -162,11 +162,11 @@ class Admissions {
   Items items_;
   std::vector<ItemId> fresh_;  // came since the last settle(); may be gone again
   size_t bindings_ = 0, revocations_ = 0;
-  SortedMap<Place, std::vector<Rank>> places_;  // the lowest first
-  size_t disputed_ = 0;                         // places of more than one
+  SortedPairs<Place, Rank> claims_;  // of a place the lowest rank first
+  size_t disputed_ = 0;              // places of more than one
   std::map<std::pair<RevokedKind, std::array<uint8_t, 20>>, std::set<Word>> revoked_;
-  std::map<PeerId, std::set<ItemId>> by_signer_;        // revocations
-  SortedMap<PeerId, std::vector<ItemId>> by_identity_;  // in order
+  std::map<PeerId, std::set<ItemId>> by_signer_;  // revocations
+  SortedPairs<PeerId, ItemId> by_identity_;       // memberships
   std::set<PeerId> equivocators_;
   std::map<PeerId, std::set<ItemId>> by_accuser_, by_accused_;
   std::set<PeerId> outcasts_, expelled_;

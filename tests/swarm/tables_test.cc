@@ -70,6 +70,32 @@ TEST_CASE("a sorted map holds what a map holds, in the same order") {
   }
 }
 
+TEST_CASE("sorted pairs hold what a set of pairs holds, in the same order") {
+  using Pair = std::pair<uint64_t, uint64_t>;
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    CAPTURE(seed);
+    Rng rng(seed);
+    SortedPairs<uint64_t, uint64_t> sorted;
+    std::set<Pair> plain;
+    for (int i = 0; i < 300; ++i) {
+      const Pair pair{rng.below(20), rng.below(20)};
+      if (rng.below(3) == 0) {
+        sorted.erase(pair);
+        plain.erase(pair);
+      } else if (plain.insert(pair).second) {
+        sorted.insert(pair);
+      }
+      const uint64_t asked = rng.below(22);
+      const auto of_one = sorted.of(asked);
+      CHECK(std::vector<Pair>(of_one.begin(), of_one.end()) ==
+            std::vector<Pair>(plain.lower_bound({asked, 0}), plain.lower_bound({asked + 1, 0})));
+    }
+    const auto all = sorted.all();
+    CHECK(std::vector<Pair>(all.begin(), all.end()) ==
+          std::vector<Pair>(plain.begin(), plain.end()));
+  }
+}
+
 TEST_CASE("shelves hold what a map by key holds, through holes and fillings") {
   for (uint64_t seed = 1; seed <= 50; ++seed) {
     CAPTURE(seed);
