@@ -351,6 +351,7 @@ void State::Parts::shun_snapshots(Turn& turn, const std::set<PeerId>& peers) {
 }
 
 void State::Parts::consider_snapshots(Turn& turn) {
+  if (offers.empty()) return;
   const std::vector<PullSource> asked = sources();
   const SnapshotOffer* best = nullptr;
   PeerId sender;

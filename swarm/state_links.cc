@@ -66,6 +66,7 @@ void State::Parts::on(Turn& turn, const DialFailed& failed) {
     member->meet().lost_reason = cut(failed.address + ": " + failed.reason);
     if (!member->evidence.was_lost) member->evidence.lost_at = turn.now;
     member->evidence.was_lost = !member->evidence.has_left;
+    lately_lost.insert(peer);
   }
 }
 
@@ -89,6 +90,7 @@ void State::Parts::lose_link(Turn& turn, const PeerId& peer, const std::string& 
     member->evidence.is_linked = false;
     member->evidence.was_lost = !is_kept && !member->evidence.has_left;
     member->evidence.lost_at = turn.now;
+    lately_lost.insert(peer);
   }
   if (was_greeted) turn.outbox.push_back(Notice{Notice::Kind::peer_lost, peer, reason, {}, 0});
 }

@@ -35,17 +35,20 @@ void State::Parts::doubt(Turn& turn, const PeerId& peer, Instant since, const Pe
 }
 
 void State::Parts::doubt_the_silent(Turn& turn) {
-  std::vector<PeerId> silent;
-  for (const auto& [peer, member] : roster.members()) {
-    const Evidence& evidence = member.evidence;
-    const bool is_new = evidence.was_lost && !evidence.is_linked && !evidence.suspected_at;
-    if (!is_new || evidence.has_left) continue;
-    if (turn.now.ms - evidence.lost_at.ms >= grace_heartbeats * config.heartbeat_interval_ms)
-      silent.push_back(peer);
-  }
-  for (const PeerId& peer : silent) {
-    const Evidence& evidence = roster.find(peer)->evidence;
-    doubt(turn, peer, evidence.heard_at.value_or(evidence.lost_at), self);
+  for (auto at = lately_lost.begin(); at != lately_lost.end();) {
+    const PeerId peer = *at;
+    const Member* const member = roster.find(peer);
+    const bool is_over = member == nullptr || !member->evidence.was_lost ||
+                         member->evidence.is_linked || member->evidence.suspected_at ||
+                         member->evidence.has_left;
+    const int64_t grace_ms = grace_heartbeats * config.heartbeat_interval_ms;
+    if (!is_over && turn.now.ms - member->evidence.lost_at.ms < grace_ms) {
+      ++at;
+      continue;
+    }
+    at = lately_lost.erase(at);
+    if (is_over) continue;
+    doubt(turn, peer, member->evidence.heard_at.value_or(member->evidence.lost_at), self);
   }
 }
 

@@ -208,6 +208,7 @@ struct State::Parts {
   Instant outcast_at{INT64_MIN / 2};            // when the last was shut out
   std::vector<Admissions::Dispute> disputes;    // that were told of
   std::map<PeerId, Link> links;
+  std::set<PeerId> lately_lost;            // without a word, perhaps: who is to be doubted soon
   std::map<PeerId, Instant> parting;       // links that we ended by choice: when to close them
   std::map<PeerId, SnapshotOffer> offers;  // the last of each linked peer
   std::deque<SnapshotOffer> snapshots;     // that we can serve; the newest last
