@@ -184,17 +184,21 @@ std::string influence_table(const Cli& cli, const v1::ListMembersResponse& membe
       {"NAME", "ID", "STATE", "DELTAS", "NORM", "SHARE", "VOTE", "AGREES", "HELD", "LAST"}, rows);
 }
 
+Json counts_of(const google::protobuf::Map<std::string, uint64_t>& by_reason) {
+  Json counts = Json::object();
+  for (const auto& [reason, count] :
+       std::map<std::string, uint64_t>(by_reason.begin(), by_reason.end())) {
+    counts[reason] = count;
+  }
+  return counts;
+}
+
 }  // namespace
 
 Json json_of(const v1::GetStatusResponse& status) {
   const auto& model = status.model();
   const auto& swarm = status.swarm();
   const auto& resources = status.resources();
-  Json reasons = Json::object();
-  for (const auto& [reason, count] : std::map<std::string, uint64_t>(
-           swarm.refused_by_reason().begin(), swarm.refused_by_reason().end())) {
-    reasons[reason] = count;
-  }
   return {{"name", status.name()},
           {"id", status.id()},
           {"swarm_id", status.swarm_id()},
@@ -222,7 +226,7 @@ Json json_of(const v1::GetStatusResponse& status) {
             {"deltas", swarm.deltas()},
             {"duplicates", swarm.duplicates()},
             {"published", swarm.published()},
-            {"refused_by_reason", reasons},
+            {"refused_by_reason", counts_of(swarm.refused_by_reason())},
             {"bits_per_parameter", swarm.bits_per_parameter()},
             {"lateness", swarm.lateness()},
             {"budget", budget_json(swarm)}}},
@@ -255,7 +259,8 @@ Json json_of(const v1::Member& member) {
           {"base_hash", member.base_hash()},
           {"base_deltas", member.base_deltas()},
           {"accused_by", Json(member.accused_by())},
-          {"voices_against", member.voices_against()}};
+          {"voices_against", member.voices_against()},
+          {"refused_by_reason", counts_of(member.refused_by_reason())}};
 }
 
 Json json_of(const v1::Region& region) {

@@ -92,8 +92,8 @@ struct InfluenceRow {
 struct Event {
   uint64_t seq = 0;
   int64_t time_ms = 0;  // Unix
-  std::string kind;     // learned delta_sent delta_accepted delta_held delta_refused peer_joined
-                        // peer_lost snapshot rollback state_changed revoked
+  std::string kind;     // learned delta_sent delta_accepted delta_held delta_refused peer_fault
+                        // peer_joined peer_lost snapshot rollback state_changed revoked
                         // invite_disputed deltas_withdrawn diverged
   std::map<std::string, std::string> fields;
 };

@@ -40,6 +40,8 @@ const char* notice_event(swarm::Notice::Kind kind) {
       return "delta_accepted";
     case swarm::Notice::Kind::delta_refused:
       return "delta_refused";
+    case swarm::Notice::Kind::peer_fault:
+      return "peer_fault";
     case swarm::Notice::Kind::equivocation:
       return "delta_refused";
     case swarm::Notice::Kind::diverged:
@@ -351,6 +353,7 @@ void Driver::notice(const swarm::Notice& said) {
     fields["seq"] = std::to_string(said.key->seq);
     fields["norm"] = std::to_string(said.norm);
   }
+  if (said.kind == swarm::Notice::Kind::peer_fault) fields["count"] = std::to_string(said.count);
   const char* event = notice_event(said.kind);
   wiring_.events->add(event, fields);
   if (said.kind == swarm::Notice::Kind::delta_accepted) return;  // too many for the log

@@ -110,6 +110,8 @@ void fill(const swarm::MemberView& view, v1::Member& out) {
   for (const swarm::PeerId& accuser : view.accused_by)
     out.add_accused_by(swarm::to_string(accuser));
   out.set_voices_against(view.voices_against);
+  for (const auto& [reason, count] : view.refused)
+    (*out.mutable_refused_by_reason())[std::string(swarm::drop_reason_name(reason))] = count;
 }
 
 void fill(const InfluenceRow& row, v1::Influence& out) {

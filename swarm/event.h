@@ -224,6 +224,7 @@ struct Notice {
     peer_lost,
     delta_accepted,
     delta_refused,
+    peer_fault,  // it did what costs points and is no delta; a minute's worth at once
     equivocation,
     diverged,
     revoked,          // shut out of the swarm: revoked, or another has its place
@@ -232,9 +233,10 @@ struct Notice {
   };
   Kind kind = Kind::peer_joined;
   PeerId peer;         // the member, or the origin of the delta
-  std::string reason;  // peer_lost, delta_refused, diverged, and the last three
+  std::string reason;  // peer_lost, delta_refused, peer_fault, diverged, and the last three
   std::optional<DeltaKey> key;
   double norm = 0;
+  uint64_t count = 0;  // peer_fault: since it was told of last, this one among them
 };
 
 using Output =

@@ -30,10 +30,34 @@ State::Parts::Parts(const StateOptions& given, Rng generator, Instant now)
 
 // ---- Faults
 
-void State::Parts::drop(Turn& turn, const PeerId& from, DropReason reason, int penalty) {
+// How many of its kind are to be told of now.
+uint64_t State::Parts::count_refused(Turn& turn, const PeerId& from, DropReason reason,
+                                     int penalty) {
   ++counters.refused;
   ++counters.refused_by_reason[static_cast<size_t>(reason)];
   turn.outbox.push_back(Drop{from, reason, penalty});
+  return refusals.add(from, reason, turn.now);
+}
+
+void State::Parts::drop(Turn& turn, const PeerId& from, DropReason reason, int penalty) {
+  const uint64_t count = count_refused(turn, from, reason, penalty);
+  if (from != self && count > 0 && penalty_of(reason) > 0) {
+    const std::string text(drop_reason_name(reason));
+    turn.outbox.push_back(Notice{Notice::Kind::peer_fault, from, text, {}, 0, count});
+  }
+  blame(turn, from, reason, penalty);
+}
+
+// A delta of `origin`, or a frame that might have been one.
+void State::Parts::refuse(Turn& turn, const PeerId& from, const PeerId& origin, DropReason reason,
+                          std::optional<DeltaKey> key, double norm) {
+  const int penalty = penalty_of(reason);
+  const uint64_t count = count_refused(turn, from, reason, penalty);
+  // What costs nothing is the only kind that can go on for ever.
+  if (count > 0 || penalty > 0) {
+    const std::string text(drop_reason_name(reason));
+    turn.outbox.push_back(Notice{Notice::Kind::delta_refused, origin, text, key, norm, count});
+  }
   blame(turn, from, reason, penalty);
 }
 
@@ -67,9 +91,7 @@ void State::Parts::on(Turn& turn, const ReceivedRefused& refused) {
       return drop_mildly(turn, refused.from, DropReason::rate_limited);
     return drop(turn, refused.from, refused.reason, 0);
   }
-  const std::string reason(drop_reason_name(refused.reason));
-  turn.outbox.push_back(Notice{Notice::Kind::delta_refused, refused.from, reason, {}, 0});
-  drop(turn, refused.from, refused.reason, penalty_of(refused.reason));
+  refuse(turn, refused.from, refused.from, refused.reason, {}, 0);
 }
 
 // ---- Commands
@@ -256,6 +278,7 @@ std::vector<MemberView> State::members(Instant now) const {
     row.is_linked = member.evidence.is_linked;
     row.rtt_ms = member.met().rtt_ms;
     row.score = parts.scores.at(peer, now);
+    row.refused = parts.refusals.of(peer);
     row.software = member.met().software;
     row.step = member.met().step;
     row.bits_per_byte = member.met().bits_per_byte;
@@ -276,6 +299,7 @@ std::vector<MemberView> State::members(Instant now) const {
     const auto name = parts.outcast_names.find(peer);
     if (name != parts.outcast_names.end()) row.name = name->second;
     row.state = MemberState::revoked;
+    row.refused = parts.refusals.of(peer);
     row.deltas = parts.log.count_of(peer);
     row.lost_reason = parts.why_outcast(peer);
     rows.push_back(row);

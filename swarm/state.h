@@ -29,6 +29,7 @@ struct MemberView {
   bool is_linked = false;
   double rtt_ms = -1;  // -1: not measured
   double score = 0;
+  std::map<DropReason, uint64_t> refused;  // of what it sent, since our start
   std::string software;
   uint64_t step = 0;
   float bits_per_byte = 0;

@@ -66,25 +66,22 @@ bool State::Parts::is_heard(const PeerId& origin) const {
 bool State::Parts::is_admissible(Turn& turn, const ReceivedDelta& received, const DeltaKey& key) {
   const PeerId& from = received.from;
   const PeerId& origin = key.stream.origin;
-  const auto refuse = [&](DropReason reason) {
-    const std::string text(drop_reason_name(reason));
-    turn.outbox.push_back(
-        Notice{Notice::Kind::delta_refused, origin, text, key, received.summary.norm});
-    drop(turn, from, reason, penalty_of(reason));
+  const auto no = [&](DropReason reason) {
+    refuse(turn, from, origin, reason, key, received.summary.norm);
     return false;
   };
   if (key.seq == 0 || received.header.kind != FrameKind::delta)
-    return refuse(DropReason::malformed);
+    return no(DropReason::malformed);
   const bool is_pushed = from != self && !pulls.is_asked(key);
   const bool is_shut_out =
       admissions->is_displaced(origin) ? is_pushed : admissions->is_outcast(origin);
-  if (roster.is_banned(origin) || is_shut_out) return refuse(DropReason::revoked);
+  if (roster.is_banned(origin) || is_shut_out) return no(DropReason::revoked);
   if (!is_heard(origin)) {  // its record is on the way; the delta is pulled then
     drop(turn, from, DropReason::not_a_member, 0);
     return false;
   }
   if (received.header.fingerprint != options.fingerprint)
-    return refuse(DropReason::wrong_fingerprint);
+    return no(DropReason::wrong_fingerprint);
   const bool is_own = origin == self && key.stream.epoch >= options.self.epoch;
   const DeltaLog::Standing standing = log.standing(key, short_hash(received.header.payload_hash));
   const bool is_stranger_in_own_name = is_own && standing != DeltaLog::Standing::duplicate;
@@ -121,8 +118,9 @@ void State::Parts::accuse(Turn& turn, const ReceivedDelta& received, const Delta
       Notice{Notice::Kind::equivocation, origin, reason, key, received.summary.norm});
   if (Member* const member = roster.find(origin)) member->has_equivocated = true;
   if (!is_own && log.is_served(key)) turn.outbox.push_back(Prove{key, received.frame});
-  drop(turn, received.from, DropReason::equivocation, received.from == origin ? penalty : 0);
-  if (received.from != origin && !is_own) blame(turn, origin, DropReason::equivocation, penalty);
+  const bool is_from_it = received.from == origin;
+  count_refused(turn, received.from, DropReason::equivocation, is_from_it ? penalty : 0);
+  blame(turn, origin, DropReason::equivocation, penalty);
 }
 
 // What is missing is pulled; and who was given another delta than we under the same number is asked
@@ -187,10 +185,8 @@ void State::Parts::admit(Turn& turn, const ReceivedDelta& received, const DeltaK
   const PeerId& origin = key.stream.origin;
   const DeltaSummary& summary = received.summary;
   if (!has_sound_norms(summary, config)) {
-    const std::string text(drop_reason_name(DropReason::bad_norm));
-    turn.outbox.push_back(Notice{Notice::Kind::delta_refused, origin, text, key, summary.norm});
     pulls.put_off(key, turn.now);
-    return drop(turn, received.from, DropReason::bad_norm, penalty_of(DropReason::bad_norm));
+    return refuse(turn, received.from, origin, DropReason::bad_norm, key, summary.norm);
   }
   log.add(key, {short_hash(received.header.payload_hash),
                 static_cast<uint32_t>(received.frame->size()), summary.norm});

@@ -17,6 +17,7 @@
 #include "swarm/link.h"
 #include "swarm/overlay.h"
 #include "swarm/pulls.h"
+#include "swarm/refusals.h"
 #include "swarm/roster.h"
 #include "swarm/score.h"
 #include "swarm/shared_admissions.h"
@@ -69,7 +70,10 @@ struct State::Parts {
   void on(Turn& turn, const Progress& news);
   void on(Turn& turn, const AddAddress& seed);
   void on(Turn& turn, const Wake& wake);
+  uint64_t count_refused(Turn& turn, const PeerId& from, DropReason reason, int penalty);
   void drop(Turn& turn, const PeerId& from, DropReason reason, int penalty);
+  void refuse(Turn& turn, const PeerId& from, const PeerId& origin, DropReason reason,
+              std::optional<DeltaKey> key, double norm);
   void drop_mildly(Turn& turn, const PeerId& from, DropReason reason);
   void blame(Turn& turn, const PeerId& peer, DropReason reason, int penalty);
   void run_due(Turn& turn);
@@ -196,6 +200,7 @@ struct State::Parts {
   Dialling dialling;
   std::set<PeerId> dialled;  // members whose addresses it has
   Scores scores;
+  Refusals refusals;
   DeltaLog log;
   ReferenceNorm reference;
   Budget budget;

@@ -398,6 +398,16 @@ TEST_CASE("a flood of messages is cut to the limit, and the others do not notice
   victim.check_accepted_amid_faults(payload);
   CHECK(victim.refused("rate_limited") > 1000);
   honest.contribute(victim, 2);
+  for (const nlohmann::json& member : victim.members()) {
+    const uint64_t counted = member["refused_by_reason"].value("rate_limited", uint64_t{0});
+    CHECK(counted == (member["name"] == "hostile" ? victim.refused("rate_limited") : 0));
+  }
+  const std::string said =
+      testing::starling_cli({"watch", "--dir", victim.directory(), "--json", "--timeout", "2"}).out;
+  const size_t first = said.find("\"peer_fault\"");
+  REQUIRE(first != std::string::npos);
+  CHECK(said.find("rate_limited") != std::string::npos);
+  CHECK(said.find("\"peer_fault\"", first + 1) == std::string::npos);  // once, not a thousand times
 }
 
 mode_t mode_of(const std::string& path) {

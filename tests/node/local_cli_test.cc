@@ -114,7 +114,9 @@ TEST_CASE("members and regions print the agreed tables") {
   CHECK(keys_of(json["members"][1]) ==
         "name id address state rtt_ms score version step last_delta_s self linked bits_per_byte "
         "deltas lost_reason "
-        "base_hash base_deltas accused_by voices_against");
+        "base_hash base_deltas accused_by voices_against refused_by_reason");
+  CHECK(json["members"][0]["refused_by_reason"] == Json::object());
+  CHECK(json["members"][1]["refused_by_reason"] == Json{{"rate_limited", 70}, {"replayed", 3}});
   CHECK(json["members"][0]["rtt_ms"].is_null());
   CHECK(json["members"][1]["rtt_ms"] == 1.5);
   CHECK(json["members"][1]["last_delta_s"] == 3);

@@ -68,6 +68,7 @@ std::vector<swarm::MemberView> FakeDaemon::members() {
   other.rtt_ms = 1.5;
   other.is_linked = is_linked;
   other.score = -2;
+  other.refused = {{swarm::DropReason::replayed, 3}, {swarm::DropReason::rate_limited, 70}};
   other.software = "0.1.0";
   other.step = 40;
   other.last_delta_age_ms = 3000;
