@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "swarm/accept.h"
 
@@ -26,6 +27,10 @@ uint64_t first_word(const Digest& digest) {
 double cosine(double dot, double square_a, double square_b) {
   // Differences of rounded sums may fall below nothing.
   return square_a > 0 && square_b > 0 ? dot / std::sqrt(square_a * square_b) : 0;
+}
+
+double largest(std::span<const double> values) {
+  return *std::max_element(values.begin(), values.end());
 }
 
 double median_of(std::vector<double> values) {
@@ -175,8 +180,8 @@ const Judgement::Cut* Judgement::cut_over(uint64_t interval) const {
 
 bool Judgement::is_oversized(uint64_t interval, double norm) const {
   const Cut* const cut = cut_over(interval);
-  const double usual = cut == nullptr ? usual_ : cut->usual;
-  return usual > 0 && norm > rules_.norm_factor * usual;
+  const double reference = cut == nullptr ? largest(usuals_) : cut->reference;
+  return reference > 0 && norm > rules_.norm_factor * reference;
 }
 
 uint32_t Judgement::weigh(const PeerId& origin, uint64_t interval, double norm) const {
@@ -280,7 +285,13 @@ double Judgement::usual_at(uint64_t cut, double before) const {
   return usual > 0 ? usual : before;
 }
 
-Products Judgement::measure(uint64_t cut, double usual, const PayloadSource& payloads) const {
+// The same of a cut that was worked out. Requires: one of the last `reference_cuts` final ones, or
+// a later one.
+double Judgement::usual_of(uint64_t cut) const {
+  return cut > floor_ ? cuts_.at(cut).usual : usuals_.at(floor_ - cut);
+}
+
+Products Judgement::measure(uint64_t cut, double reference, const PayloadSource& payloads) const {
   const auto first = records_.lower_bound(Place{window_begin(cut), {}});
   const auto last = records_.lower_bound(Place{cut * cut_stride + 1, {}});
   Writer everything;
@@ -289,7 +300,7 @@ Products Judgement::measure(uint64_t cut, double usual, const PayloadSource& pay
   std::map<PeerId, std::vector<int64_t>> sketches;
   for (auto at = first; at != last; ++at) {
     const DeltaKey& delta = at->first.second;
-    if (usual > 0 && at->second.norm > rules_.norm_factor * usual) continue;
+    if (reference > 0 && at->second.norm > rules_.norm_factor * reference) continue;
     const std::optional<Bytes> payload = payloads(delta);
     if (!payload) continue;
     std::vector<int64_t>& sketch = sketches[delta.stream.origin];
@@ -318,26 +329,36 @@ Products Judgement::measure(uint64_t cut, double usual, const PayloadSource& pay
 // they come out otherwise. Gives the first that did; one beyond the last: none.
 uint64_t Judgement::update_cuts(const PayloadSource& payloads) {
   const Standings* before = &settled_;
-  double usual = usual_;
-  bool has_moved = false;  // the cut before
+  Usuals usuals = usuals_;
+  const auto add_usual = [&](double usual) {
+    std::shift_right(usuals.begin(), usuals.end(), 1);
+    usuals.front() = usual;
+  };
+  uint64_t unsettled_to = 0;  // by a cut that has moved
   uint64_t first_moved = last_ + 1;
   for (uint64_t k = floor_ + 1; k <= last_; ++k) {
     Cut& cut = cuts_[k];
-    if (cut.is_settled && !cut.is_stale && !has_moved) {
-      usual = cut.usual;
+    if (cut.is_settled && !cut.is_stale && k > unsettled_to) {
+      add_usual(cut.usual);
       before = &cut.standings;
       continue;
     }
-    usual = usual_at(k, usual);
-    const bool is_measured = !cut.is_stale && cut.usual == usual;
-    if (rules_.is_on && !is_measured) cut.products = measure(k, usual, payloads);
+    add_usual(usual_at(k, usuals.front()));
+    const double usual = usuals.front(), reference = largest(usuals);
+    const bool is_measured = !cut.is_stale && cut.reference == reference;
+    if (rules_.is_on && !is_measured) cut.products = measure(k, reference, payloads);
     Standings standings = *before;
     if (rules_.is_on) standings = judge(cut.products, std::move(standings), rules_);
-    has_moved = cut.usual != usual || cut.standings != standings;
-    if (has_moved) first_moved = std::min(first_moved, k);
+    const bool has_moved =
+        cut.usual != usual || cut.reference != reference || cut.standings != standings;
+    if (has_moved) {
+      first_moved = std::min(first_moved, k);
+      unsettled_to = k + reference_cuts - 1;
+    }
     cut.is_stale = false;
     cut.is_settled = true;
     cut.usual = usual;
+    cut.reference = reference;
     cut.standings = std::move(standings);
     before = &cut.standings;
   }
@@ -384,9 +405,13 @@ void Judgement::undo(const Change& change) {
 void Judgement::fold() {
   const uint64_t now = last_ * cut_stride;
   if (now < horizon_intervals || cut_before(now - horizon_intervals) <= floor_) return;
-  floor_ = cut_before(now - horizon_intervals);
-  settled_ = cuts_.at(floor_).standings;
-  usual_ = cuts_.at(floor_).usual;
+  const uint64_t floor = cut_before(now - horizon_intervals);
+  settled_ = cuts_.at(floor).standings;
+  Usuals usuals{};
+  for (uint64_t i = 0; i < std::min<uint64_t>(floor, reference_cuts); ++i)
+    usuals[i] = usual_of(floor - i);
+  usuals_ = usuals;
+  floor_ = floor;
   cuts_.erase(cuts_.begin(), cuts_.upper_bound(floor_));
   auto at = records_.begin();
   for (; at != records_.end() && last_cut_over(at->first.first) <= floor_; ++at) {

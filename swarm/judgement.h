@@ -10,8 +10,9 @@
 //              above `release_above` it is believed again. Both are lower where all disagree, the
 //              first also among few, and a third or more is never held
 //   copies     origins whose S point the same way share one vote: each counts as one of so many
-//   norm       a delta larger than `norm_factor` times what is usual in the window (accept.h) is
-//              held by itself, and no part of its origin's S
+//   norm       a delta larger than `norm_factor` times what is usual (accept.h) in the window, and
+//              in those of the two cuts before, is held by itself, and no part of its origin's S:
+//              what was usual when it was said does not become large by what others say later
 //   size       an origin whose S is larger than `size_max` typical ones, by large deltas or by
 //              many, counts as one of so many copies too
 // A delta is weighed by the last cut whose window covers it, so that a hold withdraws what the
@@ -24,6 +25,7 @@
 //
 // Memory: 8 N^2 bytes a cut for N origins, about 150 bytes a delta within the horizon and 100 a
 // delta that does not count in full; while measuring 32 KiB an origin. Thread: its owner's.
+#include <array>
 #include <functional>
 #include <map>
 #include <optional>
@@ -40,6 +42,7 @@ namespace starling::swarm {
 
 inline constexpr uint64_t window_intervals = 6;  // as prototyped
 inline constexpr uint64_t cut_stride = 2;        // each delta is decoded 3 times. Guess.
+inline constexpr size_t reference_cuts = window_intervals / cut_stride;  // that cover an interval
 inline constexpr uint64_t horizon_intervals = 48;
 inline constexpr uint64_t ahead_max = 4;       // how far an origin may run ahead of the clock
 inline constexpr uint64_t active_lag_max = 4;  // origins further behind do not hold the clock back
@@ -146,17 +149,20 @@ class Judgement {
     bool is_stale = true;
     bool is_settled = false;  // worked out here, from the cut before as it still is
     double usual = 0;         // norm, in the window; 0: not known
+    double reference = 0;     // the largest of that and of the two cuts before
     Products products;
     Standings standings;
   };
   using Place = std::pair<uint64_t, DeltaKey>;  // interval and key
+  using Usuals = std::array<double, reference_cuts>;  // at a cut and before it, the latest first
 
   static uint64_t last_cut_over(uint64_t interval);
   uint32_t weigh(const PeerId& origin, uint64_t interval, double norm) const;
   const Cut* cut_over(uint64_t interval) const;
   bool is_reached(uint64_t interval) const;
   double usual_at(uint64_t cut, double before) const;
-  Products measure(uint64_t cut, double usual, const PayloadSource& payloads) const;
+  double usual_of(uint64_t cut) const;
+  Products measure(uint64_t cut, double reference, const PayloadSource& payloads) const;
   uint64_t update_cuts(const PayloadSource& payloads);
   void fold();
   void count_anew();
@@ -169,7 +175,7 @@ class Judgement {
   uint64_t floor_ = 0;  // the last cut that is final
   uint64_t last_ = 0;   // the last cut of the last update
   Standings settled_;   // at the floor
-  double usual_ = 0;    // there
+  Usuals usuals_{};     // there
   std::map<uint64_t, Cut> cuts_;
   std::map<Place, Record> records_;
   std::map<DeltaKey, uint32_t> final_;  // of deltas older than the floor, unless it is 1

@@ -1,10 +1,11 @@
-// judgement = version floor:int usual:f64 standings count:int *(peer newest:int) count:int *record
-//             count:int *cut count:int *final count:int *peer
-// version   = %x03
+// judgement = version floor:int 3*usual:f64 standings count:int *(peer newest:int)
+//             count:int *record count:int *cut count:int *final count:int *peer
+// version   = %x04
 // standings = count:int *(peer agreement:f64 held:flag share:int)
 // record    = interval:int origin:20 epoch:int seq:int digest:64 norm:f64 vote:f64
 //             divisor:int
-// cut       = index:int stale:flag usual:f64 count:int *peer *f64      ; count squared dot products
+// cut       = index:int stale:flag usual:f64 reference:f64 count:int *peer *f64 ; count squared
+//             ; dot products
 // final     = origin:20 epoch:int seq:int divisor:int                  ; not 1
 // All lists in strictly increasing order of their keys; int, flag as in codec.cc; peer is 20 bytes.
 #include "swarm/judgement.h"
@@ -15,7 +16,7 @@
 namespace starling::swarm {
 namespace {
 
-constexpr uint8_t format_version = 3;
+constexpr uint8_t format_version = 4;
 
 void write_f64(Writer& writer, double value) { writer.u64(std::bit_cast<uint64_t>(value)); }
 double read_f64(Reader& reader) {
@@ -63,7 +64,7 @@ Bytes Judgement::encode() const {
   Writer writer;
   writer.u8(format_version);
   writer.varint(floor_);
-  write_f64(writer, usual_);
+  for (const double usual : usuals_) write_f64(writer, usual);
   write_standings(writer, settled_);
   writer.varint(newest_.size());
   for (const auto& [peer, newest] : newest_) {
@@ -87,6 +88,7 @@ Bytes Judgement::encode() const {
     writer.varint(index);
     writer.flag(cut.is_stale);
     write_f64(writer, cut.usual);
+    write_f64(writer, cut.reference);
     writer.varint(cut.products.origins.size());
     for (const PeerId& peer : cut.products.origins) writer.raw(peer.bytes);
     for (const double dot : cut.products.dots) write_f64(writer, dot);
@@ -106,7 +108,7 @@ Bytes Judgement::encode() const {
 void Judgement::read(Reader& reader) {
   if (reader.u8() != format_version) reader.fail(DropReason::bad_version);
   floor_ = reader.varint(interval_max);
-  usual_ = read_f64(reader);
+  for (double& usual : usuals_) usual = read_f64(reader);
   settled_ = read_standings(reader);
   for (uint64_t count = reader.varint(origins_judged_max); count > 0 && !reader.fault(); --count) {
     const PeerId peer = read_peer(reader);
@@ -131,6 +133,7 @@ void Judgement::read(Reader& reader) {
     Cut cut;
     cut.is_stale = reader.flag();
     cut.usual = read_f64(reader);
+    cut.reference = read_f64(reader);
     const uint64_t origins = reader.varint(origins_judged_max);
     std::set<PeerId> sorted;
     for (uint64_t i = 0; i < origins && !reader.fault(); ++i) {
