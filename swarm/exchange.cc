@@ -348,12 +348,12 @@ std::optional<Exchange::Settled> Exchange::settled(const PayloadSource& payloads
       settled.applied.set(stream, seen);
       continue;
     }
+    const uint64_t contiguous = std::min(seen.contiguous, found->second - 1);
+    if (contiguous > 0) settled.applied.set(stream, {contiguous, 0});
     for (uint64_t bit = 0; bit < 64; ++bit) {
       const DeltaKey key{stream, seen.contiguous + 2 + bit};
       if (key.seq < found->second && (seen.bitmap >> bit & 1) != 0) settled.applied.insert(key);
     }
-    const uint64_t contiguous = std::min(seen.contiguous, found->second - 1);
-    if (contiguous > 0) settled.applied.set(stream, {contiguous, 0});
   }
   settled.hash = copy.hash();
   settled.values.assign(copy.values().begin(), copy.values().end());

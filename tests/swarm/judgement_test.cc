@@ -9,9 +9,14 @@
 
 #include "swarm/exchange.h"
 #include "tests/swarm/delta_fixture.h"
+#include "tests/swarm/judgement_swarm.h"
 
 namespace starling::swarm {
 namespace {
+
+using judgement_test::Member;
+using judgement_test::Said;
+using judgement_test::Swarm;
 
 PeerId peer(uint8_t number) {
   PeerId id;
@@ -150,119 +155,6 @@ TEST_CASE("a delta that counts in part is withdrawn to the last bit") {
 
 // ---- Whole logs
 
-struct Said {
-  DeltaKey key;
-  DeltaSummary summary;
-  Bytes payload;
-};
-
-class Member {
- public:
-  Member(const model::RegionTable& table, uint8_t number)
-      : x(delta_test::size_of(table), 0.0f), exchange(table, x, {}) {
-    std::array<uint8_t, 32> seed{};
-    seed[0] = number;
-    crypto_sign_seed_keypair(public_key.data(), secret.data(), seed.data());
-    id = peer_id_of(public_key);
-  }
-  Said say(std::span<const float> towards, float direction, Rng& rng) {
-    for (size_t i = 0; i < x.size(); ++i) {
-      x[i] += 0.01f * direction * towards[i] + 0.01f * (static_cast<float>(rng.unit()) - 0.5f);
-    }
-    SwarmView view;
-    view.active_origins = 4;
-    const std::vector<uint64_t> tokens(3, 1);
-    const auto publication =
-        exchange.publish(x, tokens, view, {}, {.kind = FrameKind::delta, .epoch = 1, .seq = ++seq},
-                         Signer(secret.data()), 0);
-    REQUIRE(publication);
-    const auto opened = open(*publication->frame, {});
-    return {{{id, 1}, seq}, publication->summary, {opened->payload.begin(), opened->payload.end()}};
-  }
-  bool take(const Said& said) {
-    return exchange.accept(said.key, said.summary, said.payload, x, 0);
-  }
-
-  PublicKey public_key{};
-  std::array<uint8_t, 64> secret{};
-  PeerId id;
-  std::vector<float> x;
-  Exchange exchange;
-  uint64_t seq = 0;
-};
-
-// Six members; the last works against the others from its fifth exchange to its fourteenth.
-struct Swarm {
-  explicit Swarm(uint64_t seed) : rng(seed), table(delta_test::small_table()) {
-    REQUIRE(sodium_init() >= 0);
-    for (uint8_t i = 0; i < 6; ++i) members.push_back(std::make_unique<Member>(table, i + 1));
-    towards = delta_test::normal_delta(table, seed, 1.0f);
-    mail.resize(members.size());
-  }
-  PayloadSource payloads() {
-    return [this](const DeltaKey& key) -> std::optional<Bytes> { return log.at(key).payload; };
-  }
-  void run(int exchanges, uint64_t late_max) {
-    for (int turn = 0; turn < exchanges; ++turn, ++now) {
-      for (size_t i = 0; i < members.size(); ++i) {
-        deliver(i, now);
-        if (rng.below(3) > 0) judge(i);
-        const bool is_against = i == 5 && now >= 4 && now < 14;
-        const Said said = members[i]->say(towards, is_against ? -1.0f : 1.0f, rng);
-        log.emplace(said.key, said);
-        for (size_t to = 0; to < members.size(); ++to) {
-          if (to == i) continue;
-          mail[to].emplace(std::pair(now + rng.below(late_max + 1), rng.next()), said.key);
-          if (rng.below(4) == 0) mail[to].emplace(std::pair(now, rng.next()), said.key);
-        }
-      }
-    }
-  }
-  void deliver(size_t to, uint64_t until) {
-    while (!mail[to].empty() && mail[to].begin()->first.first <= until) {
-      members[to]->take(log.at(mail[to].begin()->second));
-      mail[to].erase(mail[to].begin());
-    }
-  }
-  void judge(size_t i) {
-    Member& member = *members[i];
-    for (const Ruling& ruling : member.exchange.judge(payloads(), member.x).rulings) {
-      (ruling.standing.is_held ? holds : releases)[ruling.origin] += 1;
-    }
-  }
-  Exchange::Expelled expel(size_t at, size_t whom) {
-    return members[at]->exchange.expel(members[whom]->id, payloads(), members[at]->x);
-  }
-  void lose_mail_of(size_t to, const PeerId& origin) {
-    std::erase_if(mail[to], [&](const auto& item) { return item.second.stream.origin == origin; });
-  }
-  void settle() {
-    for (size_t i = 0; i < members.size(); ++i) {
-      deliver(i, UINT64_MAX);
-      judge(i);
-      judge(i);
-    }
-  }
-  bool is_agreed() const {
-    for (const auto& member : members) {
-      const Exchange& exchange = member->exchange;
-      const Exchange& first = members.front()->exchange;
-      if (exchange.base().hash() != first.base().hash()) return false;
-      if (exchange.judgement().standings() != first.judgement().standings()) return false;
-    }
-    return true;
-  }
-
-  Rng rng;
-  model::RegionTable table;
-  std::vector<std::unique_ptr<Member>> members;
-  std::vector<float> towards;
-  std::map<DeltaKey, Said> log;
-  std::vector<std::multimap<std::pair<uint64_t, uint64_t>, DeltaKey>> mail;
-  std::map<PeerId, int> holds, releases;
-  uint64_t now = 0;
-};
-
 TEST_CASE(
     "in any order, late and doubled, through holds and releases, equal logs give equal bits") {
   int held = 0, released = 0;
@@ -338,6 +230,31 @@ TEST_CASE("a newcomer with a snapshot and the deltas it leaves open holds everyo
     newcomer.exchange.judge(swarm.payloads(), newcomer.x);
     CHECK(newcomer.exchange.base().hash() == swarm.members[0]->exchange.base().hash());
   }
+}
+
+TEST_CASE("a snapshot of a log with a gap names what it holds behind the gap") {
+  Swarm swarm(2);
+  swarm.run(2, 0);
+  const DeltaKey gap{{swarm.members[1]->id, 1}, 2};
+  std::erase_if(swarm.mail[0], [&](const auto& item) { return item.second == gap; });
+  swarm.run(20, 0);
+  swarm.settle();
+  Member& first = *swarm.members[0];
+  REQUIRE_FALSE(first.exchange.applied().contains(gap));
+  const auto settled = first.exchange.settled(swarm.payloads());
+  REQUIRE(settled);
+  CHECK(settled->applied.contains({gap.stream, 1}));
+  CHECK(settled->applied.contains({gap.stream, 3}));
+  Member newcomer(swarm.table, 99);
+  Judgement judgement(swarm.table);
+  REQUIRE(judgement.decode(settled->judgement).has_value());
+  newcomer.exchange.replace_base(settled->values, settled->applied, std::move(judgement),
+                                 newcomer.x);
+  for (const auto& [key, said] : swarm.log) {
+    if (key != gap && !settled->applied.contains(key)) CHECK(newcomer.take(said));
+  }
+  newcomer.exchange.judge(swarm.payloads(), newcomer.x);
+  CHECK(newcomer.exchange.base().hash() == first.exchange.base().hash());
 }
 
 TEST_CASE("whoever is expelled is out of every base, whatever was accepted before") {
