@@ -1,10 +1,16 @@
 #pragma once
-// Which numbered frames of one sender were seen already: the highest and the 64 below it. Frames
-// may overtake each other within the window; what is older, or was seen, is a replay. Source: the
-// anti-replay window of IPsec (RFC 4303, section 3.4.3).
+// Which numbered frames of one sender were seen already: the highest and those below it. Frames may
+// overtake each other within the window; what is older, or was seen, is a replay. Source: the
+// anti-replay window of IPsec (RFC 4303, section 3.4.3). Of 1024 numbers, as a node numbers what it
+// says to all its neighbours in one row: with 64, lines that delay by ten seconds made honest
+// members look like replayers.
+#include <algorithm>
+#include <bitset>
 #include <cstdint>
 
 namespace starling::swarm {
+
+inline constexpr uint64_t replay_window_size = 1024;  // numbers below the highest
 
 class ReplayWindow {
  public:
@@ -14,22 +20,22 @@ class ReplayWindow {
   Verdict take(uint64_t seq) {
     if (seq > highest_) {
       const uint64_t steps = seq - highest_;
-      below_ = steps >= 64 ? 0 : below_ << steps;
-      if (highest_ != 0 && steps <= 64) below_ |= uint64_t{1} << (steps - 1);
+      below_ <<= std::min(steps, replay_window_size);
+      if (highest_ != 0 && steps <= replay_window_size) below_.set(steps - 1);
       highest_ = seq;
       return Verdict::fresh;
     }
     if (seq == highest_) return seq == 0 ? Verdict::too_old : Verdict::seen;
     const uint64_t behind = highest_ - seq - 1;  // bit of the number
-    if (seq == 0 || behind >= 64) return Verdict::too_old;
-    if ((below_ >> behind & 1) != 0) return Verdict::seen;
-    below_ |= uint64_t{1} << behind;
+    if (seq == 0 || behind >= replay_window_size) return Verdict::too_old;
+    if (below_.test(behind)) return Verdict::seen;
+    below_.set(behind);
     return Verdict::fresh;
   }
 
  private:
   uint64_t highest_ = 0;
-  uint64_t below_ = 0;  // bit i: highest_ - 1 - i was seen
+  std::bitset<replay_window_size> below_;  // bit i: highest_ - 1 - i was seen
 };
 
 }  // namespace starling::swarm

@@ -230,7 +230,7 @@ TEST_CASE("frames sent again, out of their order or before a greeting are refuse
   victim.check_refused("unexpected");
   hostile.introduce();
 
-  const Bytes heartbeat = hostile.control(swarm::Heartbeat(), 100);
+  const Bytes heartbeat = hostile.control(swarm::Heartbeat(), 2000);
   hostile.send(heartbeat);
   hostile.send(heartbeat);
   victim.check_refused("replayed");
@@ -238,7 +238,7 @@ TEST_CASE("frames sent again, out of their order or before a greeting are refuse
   victim.check_refused("replayed");
   swarm::FrameHeader before = hostile.header();
   before.epoch -= 1;
-  before.seq = 200;
+  before.seq = 3000;
   hostile.send(swarm::seal(before, swarm::encode_message(swarm::Heartbeat()),
                            hostile.home().identity.signer()));
   victim.check_refused("replayed");

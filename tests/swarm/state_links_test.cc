@@ -445,7 +445,7 @@ TEST_CASE("a control frame that was seen, or that is older than the window, is a
   CHECK(again[0].reason == DropReason::replayed);
   CHECK(again[0].penalty == 0);  // a network may deliver twice
   CHECK(desk.view_of(ada).is_linked);
-  ada.control_seq += 100;
+  ada.control_seq += 2000;
   desk.tell(ada, {});
   const auto old = all_of<Drop>(desk.put(ReceivedMessage{ada.id, header, Goodbye{"forged"}}));
   REQUIRE(old.size() == 1);

@@ -196,12 +196,12 @@ TEST_CASE("the replay window says what a set of seen numbers would say") {
     std::set<uint64_t> seen;
     uint64_t highest = 0;
     for (int i = 0; i < 500; ++i) {
-      const uint64_t jump = rng.below(20) == 0 ? rng.below(200) : rng.below(6);
-      const uint64_t back = rng.below(80);
+      const uint64_t jump = rng.below(20) == 0 ? rng.below(2500) : rng.below(60);
+      const uint64_t back = rng.below(1200);
       uint64_t seq = highest + jump;
       if (rng.below(2) == 0) seq = seq > back ? seq - back : 0;
       auto expected = ReplayWindow::Verdict::fresh;
-      if (seq == 0 || seq + 64 < highest)
+      if (seq == 0 || seq + replay_window_size < highest)
         expected = ReplayWindow::Verdict::too_old;
       else if (seen.contains(seq))
         expected = ReplayWindow::Verdict::seen;
