@@ -315,7 +315,55 @@ class World {
     agreements_.push_back(agreements[agreements.size() / 2]);
   }
 
+  // What each member said in a window, in the members' order.
+  std::vector<std::vector<int32_t>> sums_of(uint64_t window) const {
+    std::vector<std::vector<int32_t>> sums;
+    for (const Member& member : members_) {
+      std::vector<int32_t>& sum = sums.emplace_back(honest_sum_.size());
+      const auto first = log_.lower_bound({{member.id, 1}, 0});
+      for (auto at = first; at != log_.end() && at->first.stream.origin == member.id; ++at) {
+        const auto& [summary, payload] = at->second;
+        const bool is_in = (summary.interval - 1) / swarm::window_intervals == window;
+        if (is_in) swarm::apply_delta(table_, payload, 1, sum, {});
+      }
+    }
+    return sums;
+  }
+
+  static double cosine(std::span<const int32_t> a, std::span<const int32_t> b) {
+    double dot = 0, square_a = 0, square_b = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+      const double x = a[i], y = b[i];
+      dot += x * y;
+      square_a += x * x;
+      square_b += y * y;
+    }
+    return square_a > 0 && square_b > 0 ? dot / std::sqrt(square_a * square_b) : 0;
+  }
+
+  void measure_consistency() {
+    const uint64_t last =
+        members_.front().exchange->judgement().clock() / swarm::window_intervals;  // not full
+    std::vector<std::vector<int32_t>> before = sums_of(0);
+    for (uint64_t window = 1; window < last; ++window) {
+      std::vector<std::vector<int32_t>> sums = sums_of(window);
+      for (size_t i = 0; i < sums.size(); ++i) {
+        std::vector<int32_t> others(honest_sum_.size());
+        for (size_t j = 0; j < sums.size(); ++j) {
+          for (size_t k = 0; j != i && k < others.size(); ++k) others[k] += sums[j][k];
+        }
+        const bool is_hostile = members_[i].is_hostile;
+        auto& consistency = is_hostile ? outcome_.hostile_consistency : outcome_.honest_consistency;
+        const double own = cosine(sums[i], before[i]);
+        consistency.own.push_back(own);
+        consistency.either.push_back(std::max(own, cosine(sums[i], others)));
+      }
+      before = std::move(sums);
+    }
+  }
+
   Outcome conclude() {
+    if (setup_.measures_consistency) measure_consistency();
     Outcome& outcome = outcome_;
     const swarm::Exchange& first = *members_.front().exchange;
     outcome.is_agreed = true;

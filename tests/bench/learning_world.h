@@ -48,6 +48,7 @@ struct Setup {
   bool adapts = true;  // outer, to lateness
   bool weighs_regions = false;
   bool working_set = false;
+  bool measures_consistency = false;
   uint32_t regions = 8;  // a layer, a quarter of them always awake, two of the others selected
   swarm::JudgementRules rules;
 };
@@ -63,6 +64,12 @@ struct Outcome {
   uint32_t honest_share_max = 1;
   double mean_bytes = 0;  // published a node
   double lateness = 0;    // as the nodes measured it before what was under way came, mean
+  // Of each window but the first: the cosine of a member's sum with its own of the window before,
+  // and the larger of that and the one with the others' sum. Only if asked for.
+  struct Consistency {
+    std::vector<double> own, either;
+  };
+  Consistency honest_consistency, hostile_consistency;
 };
 
 Outcome run_swarm(const Task& task, const Setup& setup);

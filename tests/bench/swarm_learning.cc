@@ -2,6 +2,7 @@
 // swarm/README.md for the runs behind its tables.
 #include <sodium.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -28,7 +29,7 @@ constexpr const char* usage =
     "  [--method swarm|fedavg|central|alone] [--nodes N] [--exchanges T] [--steps H] [--seed S]\n"
     "  [--rate R] [--beta1 B] [--fraction K] [--outer O] [--width D] [--rows B]\n"
     "  [--late L] [--loss P] [--away P] [--slow P] [--believe-all] [--fixed-outer]\n"
-    "  [--regions R] [--region-weights] [--working-set]\n"
+    "  [--regions R] [--region-weights] [--working-set] [--consistency]\n"
     "  [--attack NAME --hostile P] [--strength A] [--norm F] [--expel-at T]\n"
     "  [--hold-below A]\n"
     "FOLDER holds input.txt and speeches.tsv (text), texts (folder), or MNIST's train files, "
@@ -70,6 +71,10 @@ bool parse(int argc, char** argv, Arguments& arguments) {
       arguments.setup.adapts = false;
       continue;
     }
+    if (name == "--consistency") {
+      arguments.setup.measures_consistency = true;
+      continue;
+    }
     if (name == "--region-weights") {
       arguments.setup.weighs_regions = true;
       continue;
@@ -97,6 +102,12 @@ bool parse(int argc, char** argv, Arguments& arguments) {
   return !arguments.data.empty();
 }
 
+void print_range(const char* name, const std::vector<double>& values) {
+  if (values.empty()) return;
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  std::printf(", \"%s\": [%.3f, %.3f]", name, *least, *most);
+}
+
 void print_swarm(const Task& task, const Setup& setup) {
   const Outcome outcome = run_swarm(task, setup);
   std::printf(
@@ -109,6 +120,10 @@ void print_swarm(const Task& task, const Setup& setup) {
       outcome.honest_held, outcome.honest_ever_held, outcome.honest_agreement,
       outcome.honest_agreement_min, outcome.hostile_agreement_max, outcome.honest_share_max,
       outcome.mean_bytes / 1024, outcome.lateness);
+  print_range("honest_own", outcome.honest_consistency.own);
+  print_range("honest_either", outcome.honest_consistency.either);
+  print_range("hostile_own", outcome.hostile_consistency.own);
+  print_range("hostile_either", outcome.hostile_consistency.either);
 }
 
 }  // namespace
