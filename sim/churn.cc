@@ -85,7 +85,7 @@ Result<std::vector<ChurnChange>, std::string> parse_churn(std::string_view text,
 Result<std::vector<ChurnChange>, std::string> read_churn(const std::string& path) {
   std::error_code error;
   const uintmax_t size = std::filesystem::file_size(path, error);
-  if (error) return Unexpected{path + ": " + error.message() + "; check faults.churn_trace"};
+  if (error) return Unexpected{path + ": " + error.message()};
   if (size > churn_file_size_max)
     return Unexpected{path + ": is larger than " + std::to_string(churn_file_size_max >> 20) +
                       " MiB; give a part of it"};

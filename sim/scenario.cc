@@ -12,6 +12,8 @@
 #include <span>
 #include <variant>
 
+#include "sim/sources.h"
+
 namespace starling::sim {
 namespace {
 
@@ -295,8 +297,18 @@ std::string set_value(const Key& key, const YAML::Node& node, Scenario& scenario
   return "";
 }
 
+uint32_t line_of(const YAML::Node& node) { return static_cast<uint32_t>(node.Mark().line) + 1; }
+
 std::string place(const std::string& path, const YAML::Node& node) {
-  return path + ":" + std::to_string(node.Mark().line + 1) + ": ";
+  return path + ":" + std::to_string(line_of(node)) + ": ";
+}
+
+// Of a key, or of its section where it is not given; "" where neither is.
+std::string place_of_key(const Scenario& scenario, std::string_view key) {
+  auto line = scenario.lines.find(key);
+  if (line == scenario.lines.end())
+    line = scenario.lines.find(key.substr(0, std::min(key.find('.'), key.size())));
+  return line == scenario.lines.end() ? "" : ":" + std::to_string(line->second);
 }
 
 std::string read_section(const std::string& path, const std::string& section,
@@ -313,6 +325,7 @@ std::string read_section(const std::string& path, const std::string& section,
     if (key == scenario_keys().end())
       return start + "unknown key; did you mean " + likely_key(section, name) + "?";
     if (!seen.insert(name).second) return start + "given twice; keep one";
+    scenario.lines[section + "." + name] = line_of(entry.first);
     if (std::string problem = set_value(*key, entry.second, scenario); !problem.empty())
       return start + problem;
   }
@@ -330,6 +343,7 @@ std::string read_document(const std::string& path, const YAML::Node& document, S
     if (std::find(known.begin(), known.end(), name) == known.end())
       return start + "unknown section; did you mean " + likely_key("", name) + "?";
     if (!seen.insert(name).second) return start + "given twice; keep one";
+    scenario.lines[name] = line_of(entry.first);
     if (entry.second.IsNull()) continue;
     if (!entry.second.IsMap()) return start + "must be a section with keys below it";
     if (std::string problem = read_section(path, name, entry.second, scenario); !problem.empty())
@@ -465,7 +479,8 @@ Result<Scenario, ScenarioError> parse_scenario(const std::string& yaml,
   }
   if (problem.empty()) {
     problem = contradiction(scenario);
-    if (!problem.empty()) problem = path_shown + ": " + problem;
+    const std::string_view key = std::string_view(problem).substr(0, problem.find(':'));
+    if (!problem.empty()) problem = path_shown + place_of_key(scenario, key) + ": " + problem;
   }
   if (!problem.empty()) return Unexpected{ScenarioError{problem}};
   return scenario;
@@ -482,15 +497,10 @@ Result<Scenario, ScenarioError> load_scenario(const std::string& path) {
   const std::string yaml{std::istreambuf_iterator<char>(file), {}};
   auto scenario = parse_scenario(yaml, path);
   if (!scenario) return scenario;
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  const auto place_path = [&](std::string& each) {
-    if (!each.empty()) each = (folder / each).string();
-  };
-  for (std::string& text : scenario->learn.texts) place_path(text);
-  place_path(scenario->learn.images);
-  place_path(scenario->learn.labels);
-  place_path(scenario->learn.table);
-  place_path(scenario->faults.churn_trace);
+  place_files(*scenario, std::filesystem::path(path).parent_path());
+  if (const auto wrong = wrong_file(*scenario))
+    return Unexpected{ScenarioError{path + place_of_key(*scenario, wrong->key) + ": " + wrong->key +
+                                    ": " + wrong->problem}};
   if (!scenario->faults.churn_trace.empty()) {
     auto churn = read_churn(scenario->faults.churn_trace);
     if (!churn) return Unexpected{ScenarioError{churn.error()}};

@@ -4,6 +4,7 @@
 // with file, line, key and the nearest known key. Every key, its unit, range and default is one row
 // of the table in scenario.cc.
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,7 +15,8 @@
 namespace starling::sim {
 
 struct Scenario {
-  std::string name;  // of the file, without folder and ending
+  std::string name;                                    // of the file, without folder and ending
+  std::map<std::string, uint32_t, std::less<>> lines;  // in it, of sections and keys; no key
   struct Run {
     uint32_t nodes = 8;
     double seconds_max = 3600;    // virtual; the run ends earlier when all have made their steps
@@ -122,7 +124,8 @@ struct ScenarioError {
   std::string message;  // file:line: key: what is wrong; did you mean ...?
 };
 
-// Errors: one message, as above; also for a file that is missing or not readable.
+// Errors: one message, as above; also for a file that is missing or not readable, be it the
+// scenario or one that it names.
 Result<Scenario, ScenarioError> load_scenario(const std::string& path);
 Result<Scenario, ScenarioError> parse_scenario(const std::string& yaml,
                                                const std::string& path_shown);

@@ -10,6 +10,7 @@
 #include "sim/drawing.h"
 #include "sim/report.h"
 #include "sim/simulate.h"
+#include "sim/sources.h"
 
 namespace starling::sim {
 namespace {
@@ -165,6 +166,8 @@ Result<std::vector<Case>, std::string> cases_of(const Scenario& scenario,
   for (const Case& each : cases) {
     if (std::string problem = contradiction(each.scenario); !problem.empty())
       return Unexpected{problem};
+    if (const auto wrong = wrong_file(each.scenario))
+      return Unexpected{wrong->key + ": " + wrong->problem};
   }
   return cases;
 }

@@ -165,7 +165,8 @@ TEST_CASE("a line that says nothing about a node's ups and downs is shown with i
   const auto scenario = load_scenario(path);
   REQUIRE_FALSE(scenario.has_value());
   CHECK(scenario.error().message ==
-        (folder / "none.tsv") + ": No such file or directory; check faults.churn_trace");
+        path + ":2: faults.churn_trace: " + (folder / "none.tsv") +
+            ": No such file or directory; correct the path or put it there");
 }
 
 TEST_CASE("one seed decides every fault and attack, for any number of threads") {

@@ -137,10 +137,21 @@ TEST_CASE("a wrong scenario ends with code 78 before anything runs") {
   CHECK(said.text.empty());
 }
 
+TEST_CASE("files that are missing end with code 78 and the line, before anything runs") {
+  const Said said = simulate("learn:\n  kind: images\n  images: none.gz\n  labels: none.gz\n", {});
+  CHECK(said.code == 78);
+  CHECK(said.errors.find("small.yaml:3: learn.images: ") != std::string::npos);
+  CHECK(said.errors.find("/none.gz: No such file or directory; correct") != std::string::npos);
+  CHECK(said.text.empty());
+}
+
 TEST_CASE("data that cannot be used end with code 65 and say which file") {
-  const Said said = simulate("learn: {kind: images, images: none.gz, labels: none.gz}\n", {});
+  Folder folder;
+  const std::string path = folder.write("damaged", "no images");
+  const Said said =
+      simulate("learn: {kind: images, images: " + path + ", labels: " + path + "}\n", {});
   CHECK(said.code == 65);
-  CHECK(said.errors.find("none.gz; check learn.images and learn.labels") != std::string::npos);
+  CHECK(said.errors.find(path + " begins with 6e 6f 20 69") != std::string::npos);
 }
 
 TEST_CASE("more memory than there is is refused with the estimate") {

@@ -163,6 +163,17 @@ TEST_CASE("a sweep says what it cannot read") {
   const Output said = sim({"sweep", "SCENARIO", "--vary", "network.lost=0"}, folder);
   CHECK(said.exit.code == 78);
   CHECK(said.errors.find("did you mean network.loss?") != std::string::npos);
+  const Output missing = sim({"sweep", "SCENARIO", "--vary", "run.nodes=2,3", "--vary",
+                              "learn.kind=text", "--vary", "learn.texts=" + (folder / "none")},
+                             folder);
+  CHECK(missing.exit.code == 78);
+  CHECK(missing.text.empty());
+  CHECK(missing.errors == "starling sim: learn.texts: " + (folder / "none") +
+                              ": No such file or directory; correct the path or put it there\n");
+  folder.write("small.yaml", "learn:\n  kind: table\n  table: none\n");
+  const Output named = sim({"sweep", "SCENARIO", "--vary", "run.nodes=2"}, folder);
+  CHECK(named.exit.code == 78);
+  CHECK(named.errors.find("small.yaml:3: learn.table: ") != std::string::npos);
 }
 
 TEST_CASE("a scenario is written so that it reads back the same") {
