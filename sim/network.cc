@@ -28,7 +28,8 @@ Network::Network(const Scenario& scenario, uint64_t seed, Sometimes& sometimes)
       down_free_at_(scenario.run.nodes, 0),
       clogged_until_(scenario.run.nodes, 0),
       one_way_share_(scenario.faults.one_way_share),
-      one_way_s_(scenario.faults.one_way_s) {
+      one_way_s_(scenario.faults.one_way_s),
+      one_way_from_(micros_of_s(scenario.faults.from_s)) {
   for (const uint8_t behind : is_nat_) sometimes["nodes_behind_nat"] += behind;
 }
 
@@ -45,7 +46,7 @@ bool Network::is_parted(uint32_t from, uint32_t to) const {
 
 // Which pairs, and which way of them, is drawn anew for every while: nothing has to be kept.
 bool Network::is_deaf(uint32_t from, uint32_t to, Micros now) const {
-  if (one_way_share_ <= 0) return false;
+  if (one_way_share_ <= 0 || now < one_way_from_) return false;
   const auto turn = static_cast<uint64_t>(now / micros_of_s(one_way_s_));
   const uint64_t pair = (uint64_t{std::min(from, to)} << 32) | std::max(from, to);
   Rng own = rng_for(seed_, Purpose::one_way, pair ^ (turn << 16));

@@ -66,6 +66,7 @@ class Network {
   std::vector<uint8_t> far_side_;  // empty: no partition
   bool is_one_way_ = false;
   double one_way_share_, one_way_s_;  // of links that carry frames one way only, for so long
+  Micros one_way_from_;
 };
 
 }  // namespace starling::sim

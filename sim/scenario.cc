@@ -143,6 +143,7 @@ void add_budget_keys(std::vector<Key>& keys) {
 
 void add_faults_keys(std::vector<Key>& keys) {
   const Adder add("faults", keys);
+  add("from_s", field<double, &S::faults, &S::Faults::from_s>(), 0, 30 * day_s);
   add("until_s", field<double, &S::faults, &S::Faults::until_s>(), 0, 30 * day_s);
   add("crash_per_hour", field<double, &S::faults, &S::Faults::crash_per_hour>(), 0, 3600);
   add("down_s", field<double, &S::faults, &S::Faults::down_s>(), 0.1, day_s);
@@ -407,10 +408,14 @@ std::string contradiction(const Scenario& scenario) {
                           faults.duty_share > 0 || !faults.churn_trace.empty();
   if (has_faults && faults.until_s == 0)
     return "faults.until_s: must be more than 0 when there are faults";
+  if (faults.from_s > 0 && faults.from_s >= faults.until_s)
+    return "faults.from_s: must be earlier than faults.until_s";
   if (scenario.learn.seconds > scenario.run.seconds_max)
     return "learn.seconds: must not be more than run.seconds_max";
   if (faults.until_s > scenario.run.seconds_max)
     return "faults.until_s: must not be later than run.seconds_max";
+  if (has_partition && faults.partition_from_s < faults.from_s)
+    return "faults.partition_from_s: must not be earlier than faults.from_s";
   if (has_partition && faults.partition_to_s <= faults.partition_from_s)
     return "faults.partition_to_s: must be later than faults.partition_from_s";
   if (has_partition && faults.partition_to_s > faults.until_s)

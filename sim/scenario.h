@@ -85,6 +85,7 @@ struct Scenario {
     double down_kib_s = 0;  // 0: no limit
   } budget;
   struct Faults {
+    double from_s = 0;          // no fault before this
     double until_s = 0;         // no new fault after this, and all are mended; 0: none at all
     double crash_per_hour = 0;  // of each node
     double down_s = 10;

@@ -214,6 +214,8 @@ class World {
   bool is_on_duty(const Device& device) const;
   void go_away(Device& device);
   void strike(FaultKind kind, Device& device);
+  void crash(Device& device, bool loses_disk);
+  bool is_early() const { return now < micros_of_s(scenario->faults.from_s); }
   void saw(std::string_view kind, std::optional<uint32_t> node = std::nullopt);
   void perform(Happening what);
   void record(const Happening& what);

@@ -128,7 +128,8 @@ void World::plan_churn() {
   for (const ChurnChange& change : scenario->faults.churn) {
     const FaultKind kind = change.is_up ? FaultKind::churn_up : FaultKind::churn_down;
     const Micros when = std::max<Micros>(1, micros_of_s(change.second));  // after all have begun
-    if (change.node < devices.size()) at(when, FaultDue{kind, change.node, 0});
+    const bool is_told = change.second >= scenario->faults.from_s;
+    if (is_told && change.node < devices.size()) at(when, FaultDue{kind, change.node, 0});
   }
 }
 
@@ -145,7 +146,7 @@ bool World::is_on_duty(const Device& device) const {
 
 // Four times an hour.
 void World::look_at_the_hours(Device& device) {
-  const bool is_wanted = is_on_duty(device);
+  const bool is_wanted = is_early() || is_on_duty(device);
   if (device.is_up() && !is_wanted) {
     ++sometimes["duty_ends"];
     saw("duty ends", device.index);
@@ -230,11 +231,12 @@ void World::happen(const FaultDue& fault) {
   }
 }
 
-// What happens to each node again and again.
+// What happens to each node again and again. What would come too early is drawn and let go, so that
+// the same befalls the nodes afterwards, as far as it does not follow from what went before.
 void World::strike(FaultKind kind, Device& device) {
   const Scenario::Faults& faults = scenario->faults;
-  const bool is_up = device.is_up();
-  if (kind == FaultKind::depart && is_up) {
+  const bool is_up = device.is_up(), is_struck = !is_early();
+  if (kind == FaultKind::depart && is_up && is_struck) {
     ++sometimes["departures"];
     saw("departure", device.index);
     go_away(device);
@@ -244,36 +246,41 @@ void World::strike(FaultKind kind, Device& device) {
   }
   if (kind == FaultKind::depart) return next_fault(kind, device.index, faults.session_s);
   if (kind == FaultKind::crash) {
-    if (is_up) {
-      ++sometimes["crashes"];
-      const bool loses_disk = fault_rng_.unit() < faults.disk_loss_share;
-      if (loses_disk) ++sometimes["disks_lost"];
-      saw(loses_disk ? "crash, disk lost" : "crash", device.index);
-      device.crash(loses_disk);
-      at(now + micros_of_s(faults.down_s),
-         FaultDue{FaultKind::restart, device.index, device.boots});
-    }
+    const bool loses_disk = is_up && fault_rng_.unit() < faults.disk_loss_share;
+    if (is_up && is_struck) crash(device, loses_disk);
     return next_fault(kind, device.index, 3600 / faults.crash_per_hour);
   }
   if (kind == FaultKind::pause) {
-    if (is_up) {
+    if (is_up && is_struck) {
       ++sometimes["pauses"];
       saw("pause", device.index);
     }
-    device.paused_until = now + micros_of_s(faults.pause_s);
+    if (is_struck) device.paused_until = now + micros_of_s(faults.pause_s);
     return next_fault(kind, device.index, 3600 / faults.pause_per_hour);
   }
   if (kind == FaultKind::set_back) {
-    ++sometimes["clocks_set_back"];
-    saw("clock set back", device.index);
-    device.clock_error_s -= exponential(fault_rng_, faults.clock_step_s);
+    const double step_s = exponential(fault_rng_, faults.clock_step_s);
+    if (is_struck) {
+      ++sometimes["clocks_set_back"];
+      saw("clock set back", device.index);
+      device.clock_error_s -= step_s;
+    }
     return next_fault(kind, device.index, 3600 / faults.clock_steps_per_hour);
   }
   // However long it takes: so what was clogged first is often not free again first.
   const double clogged_s = std::min(exponential(fault_rng_, faults.clog_s), 10 * faults.clog_s);
-  network.clog(device.index, now, now + micros_of_s(clogged_s));
-  if (is_up) saw("clog", device.index);
+  if (is_struck) network.clog(device.index, now, now + micros_of_s(clogged_s));
+  if (is_up && is_struck) saw("clog", device.index);
   next_fault(kind, device.index, 3600 / faults.clog_per_hour);
+}
+
+void World::crash(Device& device, bool loses_disk) {
+  ++sometimes["crashes"];
+  if (loses_disk) ++sometimes["disks_lost"];
+  saw(loses_disk ? "crash, disk lost" : "crash", device.index);
+  device.crash(loses_disk);
+  at(now + micros_of_s(scenario->faults.down_s),
+     FaultDue{FaultKind::restart, device.index, device.boots});
 }
 
 }  // namespace starling::sim

@@ -169,6 +169,25 @@ TEST_CASE("a line that says nothing about a node's ups and downs is shown with i
             ": No such file or directory; correct the path or put it there");
 }
 
+TEST_CASE("nothing goes wrong before its time") {
+  const std::string faults =
+      "faults: {until_s: 150, crash_per_hour: 60, pause_per_hour: 60, clog_per_hour: 60,\n"
+      "  clock_steps_per_hour: 60, away_share: 0.5, session_s: 30, absence_s: 10,\n"
+      "  duty_share: 0.3, day_s: 60, one_way_share: 0.2, from_s: ";
+  const Run all(synthetic + "run: {nodes: 6}\n" + faults + "0}\n");
+  const Run late(synthetic + "run: {nodes: 6}\n" + faults + "90}\n");
+  all.check_all();
+  late.check_all();
+  REQUIRE_FALSE(all.world.faults_seen.empty());
+  CHECK(all.world.faults_seen.front().second < 30);
+  REQUIRE_FALSE(late.world.faults_seen.empty());
+  CHECK(late.world.faults_seen.front().second >= 90);
+  CHECK(late.world.faults_seen.size() < all.world.faults_seen.size());
+  for (const std::string what : {"crashes", "pauses", "clocks_set_back", "departures", "duty_ends",
+                                 "frames_clogged", "frames_one_way"})
+    CHECK_MESSAGE(late.happened(what) > 0, what);
+}
+
 TEST_CASE("one seed decides every fault and attack, for any number of threads") {
   const std::string faults =
       "devices: {slow_share: 0.3, slow_up_kib_s: 20, clock_share: 0.5, clock_offset_s: 1e6,\n"

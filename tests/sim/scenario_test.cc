@@ -50,6 +50,10 @@ TEST_CASE("what a scenario cannot mean is said with line, key and the nearest kn
        "x.yaml:1: faults.one_way: must be true or false but is \"maybe\""},
       {"faults: {crash_per_hour: 1}\n",
        "x.yaml:1: faults.until_s: must be more than 0 when there are faults"},
+      {"faults: {until_s: 9, from_s: 9}\n",
+       "x.yaml:1: faults.from_s: must be earlier than faults.until_s"},
+      {"faults:\n  until_s: 9\n  from_s: 4\n  partition_share: 0.5\n  partition_from_s: 3\n",
+       "x.yaml:5: faults.partition_from_s: must not be earlier than faults.from_s"},
       {"hostile: {share: 0.2}\n", "x.yaml:1: hostile: needs both an attack and a share"},
       {"learn: {kind: synthetic}\nhostile: {attack: backdoor, share: 0.2}\n",
        "x.yaml:2: hostile.attack: backdoor needs questions and answers: learn.kind skills or "
