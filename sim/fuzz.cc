@@ -14,7 +14,8 @@
 namespace starling::sim {
 namespace {
 
-constexpr size_t shrink_tries_max = 60;
+constexpr size_t shrink_tries_max = 120;
+constexpr double window_min_s = 1;  // in which things go wrong: not made shorter
 
 struct Range {
   const char* key;
@@ -49,8 +50,13 @@ constexpr Range troubles[] = {
     {"faults.away_share", .1, .6},
     {"run.log_deltas_max", 20, 200, true},
 };
-constexpr std::array attacks = {"replay", "selective_drop", "announce", "sign_flip",
-                                "scale",  "dissensus",      "eclipse",  "sybil_join"};
+// Those that mean something without a learner: all but label_flip and backdoor, which are in what
+// is learned from.
+constexpr std::array attacks = {
+    "sign_flip",  "scale",     "gaussian",       "free_rider", "alie",    "inner_product", "replay",
+    "equivocate", "dissensus", "selective_drop", "announce",   "eclipse", "sybil_join"};
+// Of these the strength is a share.
+constexpr std::array by_share = {"selective_drop", "eclipse"};
 
 void set(Scenario& scenario, const char* key, double value) {
   char text[32];
@@ -77,6 +83,89 @@ Outcome run_once(const Scenario& scenario, uint64_t seed, uint32_t threads, Watc
   const auto lessons = deal_lessons(scenario, seed);
   assert(lessons.has_value());  // only texts can be unusable, and there are none
   return simulate(scenario, *lessons, {.seed = seed, .threads = threads}, watch);
+}
+
+// ---- Shrinking
+
+// Makes a scenario smaller in one way, or leaves it as it is.
+using Reduction = std::function<void(Scenario&)>;
+
+// Leaves a part of a time out, from its begin or from its end. Tenths of a second are enough.
+void narrow(double& from_s, double& to_s, double share, bool is_end) {
+  const double length = to_s - from_s;
+  if (length * (1 - share) < window_min_s) return;
+  double& moved = is_end ? to_s : from_s;
+  moved = std::round(10 * (is_end ? to_s - share * length : from_s + share * length)) / 10;
+}
+
+void halve_time(Scenario& scenario) {
+  if (scenario.learn.steps < 20) return;
+  scenario.learn.steps /= 2;
+  Scenario::Faults& faults = scenario.faults;
+  for (double* second :
+       {&faults.from_s, &faults.until_s, &faults.partition_from_s, &faults.partition_to_s})
+    *second /= 2;
+}
+
+// When anything goes wrong, a partition among it.
+void narrow_faults(Scenario& scenario, double share, bool is_end) {
+  Scenario::Faults& faults = scenario.faults;
+  narrow(faults.from_s, faults.until_s, share, is_end);
+  if (faults.partition_share == 0) return;
+  faults.partition_from_s = std::max(faults.partition_from_s, faults.from_s);
+  faults.partition_to_s = std::min(faults.partition_to_s, faults.until_s);
+}
+
+void narrow_partition(Scenario& scenario, double share, bool is_end) {
+  Scenario::Faults& faults = scenario.faults;
+  if (faults.partition_share > 0)
+    narrow(faults.partition_from_s, faults.partition_to_s, share, is_end);
+}
+
+// What says more of a trouble that is not there.
+void forget_details(Scenario& scenario) {
+  const Scenario usual;
+  Scenario::Devices& devices = scenario.devices;
+  if (devices.clock_share == 0) {
+    devices.clock_offset_s = usual.devices.clock_offset_s;
+    devices.clock_drift_ppm = usual.devices.clock_drift_ppm;
+  }
+  Scenario::Faults& faults = scenario.faults;
+  if (faults.partition_share == 0) {
+    faults.partition_from_s = usual.faults.partition_from_s;
+    faults.partition_to_s = usual.faults.partition_to_s;
+    faults.one_way = usual.faults.one_way;
+  }
+  if (faults.clock_steps_per_hour == 0) faults.clock_step_s = usual.faults.clock_step_s;
+  if (faults.duty_share == 0) faults.day_s = usual.faults.day_s;
+  if (faults.away_share == 0) {
+    faults.session_s = usual.faults.session_s;
+    faults.absence_s = usual.faults.absence_s;
+  }
+  if (scenario.hostile.attack != "sybil_join") scenario.hostile.join_s = usual.hostile.join_s;
+}
+
+// The largest savings first.
+std::vector<Reduction> reductions() {
+  std::vector<Reduction> list = {
+      [](Scenario& each) {
+        if (each.hostile.share > 0) each.hostile = {};
+      },
+      [](Scenario& each) { each.learn.judging = false; },
+      [](Scenario& each) { each.run.nodes = std::max(2u, each.run.nodes / 2); },
+      halve_time,
+  };
+  for (const Range& range : troubles)
+    list.emplace_back([&range](Scenario& each) { set(each, range.key, 0); });
+  list.emplace_back([](Scenario& each) { each.run.nodes = std::max(2u, each.run.nodes - 1); });
+  for (const double share : {0.5, 0.25, 0.1}) {
+    for (const bool is_end : {true, false}) {
+      list.emplace_back([=](Scenario& each) { narrow_faults(each, share, is_end); });
+      list.emplace_back([=](Scenario& each) { narrow_partition(each, share, is_end); });
+    }
+  }
+  list.emplace_back(forget_details);
+  return list;
 }
 
 // Shrinks, writes and tells.
@@ -122,6 +211,10 @@ Scenario random_scenario(uint64_t seed) {
   if (rng.unit() < 0.3) {
     scenario.hostile.attack = attacks[rng.below(attacks.size())];
     scenario.hostile.share = 0.1 + 0.2 * rng.unit();
+    const bool is_share =
+        std::find(by_share.begin(), by_share.end(), scenario.hostile.attack) != by_share.end();
+    const double drawn = rng.unit();
+    scenario.hostile.strength = is_share ? 0.3 + 0.7 * drawn : std::pow(10, drawn);
   }
   scenario.hostile.join_s = scenario.learn.steps * rng.unit();
   scenario.learn.judging = rng.unit() < 0.3;
@@ -139,50 +232,21 @@ Scenario random_scenario(uint64_t seed) {
   return scenario;
 }
 
-std::vector<Scenario> simpler(const Scenario& scenario) {
-  std::vector<Scenario> list;
-  const std::string given = to_yaml(scenario);
-  const auto add = [&](Scenario each) {
-    if (to_yaml(each) != given && contradiction(each).empty()) list.push_back(std::move(each));
-  };
-  Scenario each = scenario;
-  if (each.hostile.share > 0) each.hostile = {};
-  add(each);
-  each = scenario;
-  each.learn.judging = false;
-  add(each);
-  each = scenario;
-  each.run.nodes = std::max(2u, each.run.nodes / 2);
-  add(each);
-  each = scenario;
-  if (each.learn.steps >= 20) {
-    each.learn.steps /= 2;
-    for (double* second :
-         {&each.faults.until_s, &each.faults.partition_from_s, &each.faults.partition_to_s})
-      *second /= 2;
-  }
-  add(each);
-  for (const Range& range : troubles) {
-    each = scenario;
-    set(each, range.key, 0);
-    add(each);
-  }
-  each = scenario;
-  each.run.nodes = std::max(2u, each.run.nodes - 1);
-  add(each);
-  return list;
-}
-
 Scenario shrink(Scenario scenario, size_t tries_max,
                 const std::function<bool(const Scenario&)>& fails) {
   for (bool is_smaller = true; is_smaller;) {
     is_smaller = false;
-    for (const Scenario& each : simpler(scenario)) {
-      if (tries_max-- == 0) return scenario;
-      if (!fails(each)) continue;
-      scenario = each;
-      is_smaller = true;
-      break;
+    for (const Reduction& reduce : reductions()) {
+      // Again and again, as long as it goes.
+      for (;;) {
+        Scenario each = scenario;
+        reduce(each);
+        if (to_yaml(each) == to_yaml(scenario) || !contradiction(each).empty()) break;
+        if (tries_max-- == 0) return scenario;
+        if (!fails(each)) break;
+        scenario = std::move(each);
+        is_smaller = true;
+      }
     }
   }
   return scenario;

@@ -1,9 +1,9 @@
 #pragma once
 // `starling sim fuzz`: random scenarios, protocol only, until a check from outside fails; then the
-// smallest scenario that still fails, and the command that runs it again.
+// smallest scenario that still fails, in troubles, nodes and time, and the command that runs it
+// again.
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "sim/launcher.h"
 #include "sim/scenario.h"
@@ -20,9 +20,8 @@ struct FuzzOptions {
 
 // The same seed gives the same scenario.
 Scenario random_scenario(uint64_t seed);
-// Scenarios with one trouble less, or half the nodes or time; the largest savings first.
-std::vector<Scenario> simpler(const Scenario& scenario);
-// The simplest that `fails` within `tries_max` trials. Requires: `scenario` fails.
+// The smallest that `fails` within `tries_max` trials: fewer troubles, nodes and steps, then a
+// shorter time in which anything goes wrong. Requires: `scenario` fails.
 Scenario shrink(Scenario scenario, size_t tries_max,
                 const std::function<bool(const Scenario&)>& fails);
 

@@ -193,33 +193,4 @@ TEST_CASE("a scenario is written so that it reads back the same") {
   CHECK(to_yaml(Scenario()).empty());
 }
 
-TEST_CASE("what fails is shrunk to what it needs to fail") {
-  Scenario scenario = random_scenario(3);
-  scenario.run.nodes = 10;
-  scenario.network.loss = 0.03;
-  scenario.network.drop = 0.05;
-  size_t tries = 0;
-  const Scenario small = shrink(scenario, 200, [&](const Scenario& each) {
-    ++tries;
-    return each.network.drop > 0 && each.run.nodes >= 3;
-  });
-  CHECK(small.run.nodes == 3);
-  CHECK(small.network.drop == 0.05);
-  CHECK(small.network.loss == 0);
-  CHECK(small.faults.crash_per_hour == 0);
-  CHECK(small.hostile.share == 0);
-  CHECK(tries <= 200);
-  tries = 0;
-  shrink(scenario, 5, [&](const Scenario&) { return ++tries, true; });
-  CHECK(tries == 5);
-}
-
-TEST_CASE("random scenarios run and hold") {
-  Folder folder;
-  const Output said = sim({"fuzz", "--seeds", "2", "--out", folder / "out"}, folder);
-  INFO(said.text, said.errors);
-  CHECK(said.exit.code == 0);
-  CHECK(said.text == "2 random scenarios, seeds from 1: every check held\n");
-}
-
 }  // namespace starling::sim
