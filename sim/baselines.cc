@@ -34,7 +34,10 @@ class Class {
 
   void enrol(const Lessons::Own& own, uint32_t rows, uint64_t seed) {
     students_.push_back(std::make_unique<Student>(
-        course_, own, Student::Options{.beta1 = beta1_alone, .rows = rows, .seed = seed}));
+        course_, own,
+        Student::Options{.beta1 = beta1_alone,
+                         .equipment = {.hosted = {}, .rows = rows, .length = course_.learn.length},
+                         .seed = seed}));
   }
 
   // The meeting is after each exchange's steps. False: stopped.

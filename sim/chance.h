@@ -28,6 +28,7 @@ enum class Purpose : uint64_t {
   clocks,
   invites,
   duty,
+  equipment,
 };
 
 inline Rng rng_for(uint64_t seed, Purpose purpose, uint64_t index = 0) {

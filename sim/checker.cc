@@ -79,11 +79,27 @@ void Checker::signed_by_origin(const swarm::DeltaKey& key, const swarm::SharedBy
 
 void Checker::published(const World& world, uint32_t node, const swarm::DeltaSummary& summary,
                         double reference_norm) {
+  sends_what_it_hosts(world, node, summary);
   if (reference_norm <= 0 || !world.is_honest(node)) return;
   note("clipped_to_what_is_usual", summary.norm <= reference_norm * rounding, [&] {
     return name(world, node) + " published a delta of norm " + std::to_string(summary.norm) +
            " where " + std::to_string(reference_norm) + " is usual";
   });
+}
+
+void Checker::sends_what_it_hosts(const World& world, uint32_t node,
+                                  const swarm::DeltaSummary& summary) {
+  const model::HostedSet& hosted = world.devices[node]->equipment.hosted;
+  if (hosted.empty() || !world.is_honest(node)) return;
+  for (const auto& [id, tokens] : summary.region_tokens) {
+    const model::Region& region = course_->table[id];
+    const bool is_hosted =
+        region.kind != model::RegionKind::mlp || (hosted[region.layer] >> region.index & 1) != 0;
+    note("sends_what_it_hosts", is_hosted, [&] {
+      return name(world, node) + " published a delta with " + model::region_name(region) +
+             ", which it does not host";
+    });
+  }
 }
 
 void Checker::applied(const World& world, uint32_t node, const swarm::DeltaKey& key,

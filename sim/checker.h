@@ -66,6 +66,7 @@ class Checker {
   double mean_delta_bytes() const;
 
  private:
+  void sends_what_it_hosts(const World& world, uint32_t node, const swarm::DeltaSummary& summary);
   void keeps_budget(const World& world, const Device& device);
   // `failure` is put into words only when it is one.
   template <typename Words>

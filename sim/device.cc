@@ -144,8 +144,8 @@ void Device::boot() {
   if (tamper && tamper->attack() == Attack::backdoor)
     world->sometimes["lessons_with_trigger"] +=
         own.pairs.size() - world->lessons->nodes[index].pairs.size();
-  learner_ =
-      std::make_unique<Learner>(*world->course, own, lesson_seed(), world->learns_here(index));
+  learner_ = std::make_unique<Learner>(*world->course, own, equipment, lesson_seed(),
+                                       world->learns_here(index));
   if (disk_.checkpoint) learner_->restore(*disk_.checkpoint);
   replay_log();
   const uint64_t before = disk_.epoch;

@@ -87,6 +87,7 @@ class Device {
   uint32_t index;
   std::string address;
   double slowness = 1;
+  Equipment equipment;
   Micros paused_until = 0;
   uint64_t boots = 0;  // counts what a stale event must not reach
   bool may_be_away = false;

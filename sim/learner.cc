@@ -15,26 +15,14 @@ constexpr double warm_up_steps = 40;
 constexpr double cool_from = 0.6;  // of a finite run
 constexpr double cool_floor = 0.02;
 
-// For tests and large swarms: 23 thousand parameters.
-constexpr model::Shape micro_shape{.width = 32,
-                                   .layers = 1,
-                                   .channels = 64,
-                                   .mlp_width = 64,
-                                   .regions = 4,
-                                   .always_awake = 1,
-                                   .selected = 1,
-                                   .chunk = 16,
-                                   .context_tau = 16};
-
 model::RegionTable synthetic_table() {
   return {{0, model::RegionKind::embedding, 0, 0, 0, 448},
           {1, model::RegionKind::selection, 0, 0, 448, 64}};
 }
 
-model::TrainerOptions trainer_options(float beta1) {
-  model::TrainerOptions options;
-  options.beta1 = beta1;
-  options.working_set = false;
+model::TrainerOptions options_of(const Student::Options& student) {
+  model::TrainerOptions options = trainer_options(student.equipment.hosted);
+  options.beta1 = student.beta1;
   return options;
 }
 
@@ -60,18 +48,16 @@ bool load(model::Trainer& trainer, const Learner::Sections& named) {
 
 Course make_course(const Scenario& scenario) {
   Course course{.learn = scenario.learn,
-                .shape = {},
+                .shape = shape_of(scenario.learn),
                 .table = synthetic_table(),
                 .genesis = {},
                 .fingerprint = {},
                 .rules = {.is_on = scenario.learn.judging}};
-  if (scenario.learn.kind == "synthetic") {
+  if (!course.shape) {
     course.genesis.assign(512, 0.0f);
     course.fingerprint.fill(1);
     return course;
   }
-  course.shape =
-      scenario.learn.model == "micro" ? micro_shape : *model::shape_of_preset(scenario.learn.model);
   course.table = model::region_table(*course.shape);
   course.genesis = model::genesis(*course.shape, genesis_seed);
   const std::string line = model::describe(*course.shape);
@@ -96,8 +82,8 @@ double learning_rate(const Scenario::Learn& learn, uint64_t own_step, const Stag
 // ---- Student
 
 Student::Student(const Course& course, const Lessons::Own& own, const Options& options)
-    : trainer(*course.shape, trainer_options(options.beta1), course.genesis),
-      batcher_({.rows = options.rows, .length = course.learn.length}, options.seed) {
+    : trainer(*course.shape, options_of(options), course.genesis),
+      batcher_({.rows = options.equipment.rows, .length = options.equipment.length}, options.seed) {
   if (!own.pairs.empty()) batcher_.add_pairs("lessons", own.pairs);
   if (!own.text.empty()) batcher_.add_text("lessons", byte_view(own.text));
 }
@@ -117,10 +103,14 @@ void Student::catch_up(uint64_t batches, double loss) {
 
 // ---- Learner
 
-Learner::Learner(const Course& course, const Lessons::Own& own, uint64_t seed, bool is_present)
-    : course_(&course), rng_(seed), exchange_(course.table, course.genesis, {}, course.rules) {
+Learner::Learner(const Course& course, const Lessons::Own& own, const Equipment& equipment,
+                 uint64_t seed, bool is_present)
+    : course_(&course),
+      equipment_(equipment),
+      rng_(seed),
+      exchange_(course.table, course.genesis, {}, course.rules) {
   if (course.shape && is_present) {
-    student_.emplace(course, own, Student::Options{.rows = course.learn.rows, .seed = seed});
+    student_.emplace(course, own, Student::Options{.equipment = equipment, .seed = seed});
   } else {
     drifting_ = course.genesis;
   }
@@ -270,8 +260,7 @@ void Learner::restore(const Checkpoint& checkpoint) {
 }
 
 bool Learner::fits(const Course& course, const Sections& sections) {
-  model::Trainer trainer(*course.shape, trainer_options(model::TrainerOptions().beta1),
-                         course.genesis);
+  model::Trainer trainer(*course.shape, trainer_options(), course.genesis);
   return load(trainer, sections);
 }
 
@@ -287,7 +276,7 @@ Learner::Presence Learner::presence() const {
 bool Learner::appear(const Presence& presence, const Lessons::Own& own, uint64_t seed) {
   assert(!is_present());
   if (presence.error.size() != exchange_.error().size()) return false;
-  student_.emplace(*course_, own, Student::Options{.rows = course_->learn.rows, .seed = seed});
+  student_.emplace(*course_, own, Student::Options{.equipment = equipment_, .seed = seed});
   if (!load(student_->trainer, presence.sections) ||
       !student_->trainer.load_interval(presence.interval)) {
     student_.reset();
@@ -317,7 +306,7 @@ bool Learner::is_finite() const {
 model::Snapshot Learner::snapshot() const {
   std::vector<float> served(x().begin(), x().end());
   for (size_t i = 0; i < served.size(); ++i) served[i] += exchange_.error()[i];
-  return {*course_->shape, std::move(served), steps_};
+  return {*course_->shape, std::move(served), steps_, equipment_.hosted};
 }
 
 model::Snapshot Learner::shared_snapshot() const {

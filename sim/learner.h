@@ -10,6 +10,7 @@
 #include "model/batcher.h"
 #include "model/trainer.h"
 #include "sim/adversary.h"
+#include "sim/equipment.h"
 #include "sim/lessons.h"
 #include "swarm/exchange.h"
 
@@ -39,7 +40,7 @@ class Student {
  public:
   struct Options {
     float beta1 = 0.5f;
-    uint32_t rows = 8;
+    Equipment equipment;
     uint64_t seed = 1;
   };
   // Requires: course.shape.
@@ -74,7 +75,8 @@ struct Publication {
 class Learner {
  public:
   // Requires: `course` outlives this.
-  Learner(const Course& course, const Lessons::Own& own, uint64_t seed, bool is_present = true);
+  Learner(const Course& course, const Lessons::Own& own, const Equipment& equipment, uint64_t seed,
+          bool is_present = true);
 
   // `count` steps. Thread: any, one at a time; touches nothing but this object.
   void learn(uint32_t count, const Stage& stage, bool is_idle);
@@ -143,9 +145,9 @@ class Learner {
   bool is_finite() const;
   // Of each region: the share of all tokens that woke it. Requires: present, not synthetic.
   std::vector<float> activity() const { return student_->trainer.activity(); }
-  // x + e, as the node serves it. Requires: not synthetic.
+  // x + e, as the node serves it: of what it hosts. Requires: not synthetic.
   model::Snapshot snapshot() const;
-  // x alone. Requires: likewise.
+  // x alone, and all of it. Requires: likewise.
   model::Snapshot shared_snapshot() const;
 
  private:
@@ -153,6 +155,7 @@ class Learner {
   std::span<const float> x() const;
 
   const Course* course_;
+  Equipment equipment_;
   std::optional<Student> student_;
   std::vector<float> drifting_;  // a synthetic learner's x; an absent one's, which means nothing
   Rng rng_;

@@ -12,6 +12,7 @@
 #include <span>
 #include <variant>
 
+#include "sim/equipment.h"
 #include "sim/sources.h"
 
 namespace starling::sim {
@@ -116,6 +117,10 @@ void add_devices_keys(std::vector<Key>& keys) {
   add("slow_factor", field<double, &S::devices, &S::Devices::slow_factor>(), 1, 1000);
   add("slow_up_kib_s", field<double, &S::devices, &S::Devices::slow_up_kib_s>(), 0, 1e7);
   add("slow_down_kib_s", field<double, &S::devices, &S::Devices::slow_down_kib_s>(), 0, 1e7);
+  add("hosting_share", field<double, &S::devices, &S::Devices::hosting_share>(), 0, 1);
+  add("hosted_regions", field<uint32_t, &S::devices, &S::Devices::hosted_regions>(), 1, 63);
+  add("small_share", field<double, &S::devices, &S::Devices::small_share>(), 0, 1);
+  add("small_memory_mib", field<double, &S::devices, &S::Devices::small_memory_mib>(), 0, 1e6);
   add("clock_share", field<double, &S::devices, &S::Devices::clock_share>(), 0, 1);
   add("clock_offset_s", field<double, &S::devices, &S::Devices::clock_offset_s>(), 0, 2e9);
   add("clock_drift_ppm", field<double, &S::devices, &S::Devices::clock_drift_ppm>(), 0, 1e5);
@@ -432,6 +437,7 @@ std::string contradiction(const Scenario& scenario) {
     return "hostile.attack: backdoor needs questions and answers: learn.kind skills or images";
   if (scenario.hostile.attack == "sybil_join" && scenario.hostile.join_s > scenario.run.seconds_max)
     return "hostile.join_s: must not be later than run.seconds_max";
+  if (std::string problem = equipment_contradiction(scenario); !problem.empty()) return problem;
   return wrong_source(scenario.learn);
 }
 

@@ -62,11 +62,15 @@ struct Scenario {
   struct Devices {
     double slow_share = 0;
     double slow_factor = 4;
-    double slow_up_kib_s = 0;    // of the slow ones; 0: as the network's
-    double slow_down_kib_s = 0;  // likewise
-    double clock_share = 0;      // of devices whose clocks are wrong
-    double clock_offset_s = 0;   // the clock of the day, at most, either way
-    double clock_drift_ppm = 0;  // and how much both clocks run fast or slow, at most
+    double slow_up_kib_s = 0;     // of the slow ones; 0: as the network's
+    double slow_down_kib_s = 0;   // likewise
+    double hosting_share = 0;     // of devices that compute a part of the model's regions only
+    uint32_t hosted_regions = 1;  // by them: of each layer's that are not always awake
+    double small_share = 0;       // of devices with less memory
+    double small_memory_mib = 0;  // that their trainer may take: it has fewer and shorter rows
+    double clock_share = 0;       // of devices whose clocks are wrong
+    double clock_offset_s = 0;    // the clock of the day, at most, either way
+    double clock_drift_ppm = 0;   // and how much both clocks run fast or slow, at most
   } devices;
   struct Network {
     double latency_ms = 20;  // one way, mean over pairs

@@ -59,6 +59,7 @@ World::World(const Scenario& with, const Course& of, const Lessons& dealt,
     nodes_of_addresses_[devices.back()->address] = node;
   }
   set_up_devices();
+  equip_devices();
   set_up_hostile();
   plan_faults();
   for (const auto& device : devices)

@@ -203,6 +203,7 @@ class World {
 
  private:
   void set_up_devices();
+  void equip_devices();
   void set_up_hostile();
   void choose_victim();
   void invite_sybils();

@@ -37,6 +37,24 @@ void World::set_up_devices() {
   }
 }
 
+void World::equip_devices() {
+  const Scenario::Devices& kinds = scenario->devices;
+  Rng rng = rng_for(seed, Purpose::equipment);
+  const auto hosting = pick(kinds.hosting_share, devices.size(), rng);
+  const auto small = pick(kinds.small_share, devices.size(), rng);
+  for (const auto& device : devices) {
+    device->equipment = usual_equipment(scenario->learn);
+    if (small[device->index] != 0) {
+      const auto bytes = static_cast<uint64_t>(kinds.small_memory_mib * (1 << 20));
+      device->equipment = *fitted(*course->shape, device->equipment, bytes);
+      ++sometimes["devices_small"];
+    }
+    if (hosting[device->index] == 0) continue;
+    device->equipment.hosted = draw_hosted(*course->shape, kinds.hosted_regions, rng);
+    ++sometimes["devices_hosting_part"];
+  }
+}
+
 void World::set_up_hostile() {
   Rng rng = rng_for(seed, Purpose::attack);
   const auto hostile = pick(scenario->hostile.share, devices.size(), rng);
