@@ -203,7 +203,7 @@ void Device::replay_log() {
   judge();
 }
 
-void Device::crash(bool loses_disk) {
+void Device::crash(bool loses_disk, std::string_view cause) {
   assert(is_up());
   ++boots;
   ++wake_token_;
@@ -212,7 +212,7 @@ void Device::crash(bool loses_disk) {
   learner_.reset();
   slice.reset();
   inbox_.clear();
-  world->cut_all(index, "connection reset");
+  world->cut_all(index, "connection reset", cause);
   if (loses_disk) become_somebody();
 }
 
@@ -409,7 +409,7 @@ void Device::perform(swarm::Output output) {
                  [&](const swarm::SendChunk& request) { send_chunk(request); },
                  [&](const swarm::Open& open) { world->dial(index, open.address, open.expected); },
                  [&](const swarm::Close& close) {
-                   if (!clings_to(close.peer)) world->cut(index, close.peer, close.reason);
+                   if (!clings_to(close.peer)) world->close(index, close.peer, close.reason);
                  },
                  [&](const swarm::Store& request) { store(request); },
                  [&](swarm::Deliver& delivery) { deliver(std::move(delivery)); },

@@ -50,7 +50,7 @@ class Device {
   Device(World& world, uint32_t index);
 
   void boot();
-  void crash(bool loses_disk);
+  void crash(bool loses_disk, std::string_view cause);  // break_counts.h
   void input(swarm::Input event);
   void wake(uint64_t token);  // of the wake-up that has come
   uint64_t payload_bytes_max(const swarm::SwarmView& view) const;

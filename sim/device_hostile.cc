@@ -107,7 +107,7 @@ void Device::intrigue() {
     const uint32_t node = world->node_of(peer);
     if (!world->is_honest(node) || node == victim.index) continue;
     ++world->sometimes["links_refused"];
-    world->cut(index, peer, "connection reset");
+    world->cut(index, peer, "connection reset", "attack");
   }
 }
 

@@ -54,8 +54,13 @@ bool Network::is_deaf(uint32_t from, uint32_t to, Micros now) const {
   return (own.below(2) == 0) == (from < to);
 }
 
+std::string_view Network::cut_cause(uint32_t from, uint32_t to, Micros now) const {
+  if (is_parted(from, to)) return "partition";
+  return is_deaf(from, to, now) ? "one way" : "";
+}
+
 bool Network::is_cut(uint32_t from, uint32_t to, Micros now) const {
-  return is_parted(from, to) || is_deaf(from, to, now);
+  return !cut_cause(from, to, now).empty();
 }
 
 void Network::set_pipes(uint32_t node, double up_kib_s, double down_kib_s) {
@@ -91,9 +96,9 @@ Micros Network::through_pipes(uint32_t from, uint32_t to, size_t size, Micros no
 }
 
 Network::Transit Network::send(uint32_t from, uint32_t to, Way& way, size_t size, Micros now) {
-  if (is_cut(from, to, now)) {
+  if (const std::string_view cause = cut_cause(from, to, now); !cause.empty()) {
     ++(*sometimes_)[is_parted(from, to) ? "frames_cut" : "frames_one_way"];
-    return {.arrives_at = now + cut_timeout, .is_broken = true};
+    return {.arrives_at = now + cut_timeout, .is_broken = true, .cause = cause};
   }
   if (up_kib_s_[from] > 0 && up_free_at_[from] > now + backlog_max) {
     ++(*sometimes_)["frames_queue_full"];
@@ -113,7 +118,7 @@ Network::Transit Network::send(uint32_t from, uint32_t to, Way& way, size_t size
     for (uint32_t resends = 0; rng_.unit() < lost_share; ++resends, timeout *= 2) {
       ++(*sometimes_)["frames_resent"];
       at += timeout;
-      if (resends == resends_max) return {.arrives_at = at, .is_broken = true};
+      if (resends == resends_max) return {.arrives_at = at, .is_broken = true, .cause = "loss"};
     }
   }
   Transit transit;

@@ -31,9 +31,10 @@ class Network {
 
   struct Transit {
     Micros arrives_at = 0;
-    Micros copy_at = 0;      // of a duplicate; 0: there is none
-    bool is_lost = false;    // the frame alone
-    bool is_broken = false;  // the link, at `arrives_at`
+    Micros copy_at = 0;           // of a duplicate; 0: there is none
+    bool is_lost = false;         // the frame alone
+    bool is_broken = false;       // the link, at `arrives_at`
+    std::string_view cause = {};  // why it broke
   };
   Transit send(uint32_t from, uint32_t to, Way& way, size_t size, Micros now);
 
@@ -44,6 +45,8 @@ class Network {
 
   void partition(std::vector<uint8_t> far_side, bool one_way);
   void heal_partition() { far_side_.clear(); }
+  // Why nothing gets from one to the other now; "": it does.
+  std::string_view cut_cause(uint32_t from, uint32_t to, Micros now) const;
   void heal_one_way_links() { one_way_share_ = 0; }
   // KiB/s of a node that is not as the others; 0: as they.
   void set_pipes(uint32_t node, double up_kib_s, double down_kib_s);

@@ -53,6 +53,14 @@ std::string to_json(const Outcome& outcome) {
     timeline.push_back({{"second", fault.second}, {"node", nullptr}, {"kind", fault.kind}});
     if (fault.node) timeline.back()["node"] = *fault.node;
   }
+  const std::vector<uint64_t>& lost = outcome.breaks.by_node();
+  const size_t told = std::min<size_t>(lost.size(), nodes_drawn_max);
+  Json causes = Json::object();
+  for (const auto& [cause, counts] : outcome.breaks.by_cause()) causes[std::string(cause)] = counts;
+  const Json breaks = {
+      {"span_seconds", outcome.breaks.span_s()},
+      {"by_cause", causes},
+      {"by_node", std::vector(lost.begin(), lost.begin() + static_cast<std::ptrdiff_t>(told))}};
   const Json topology = {{"nodes", std::min(outcome.nodes, nodes_drawn_max)},
                          {"links", outcome.links}};
   const Json usage = {{"regions", outcome.regions}, {"matrix", outcome.region_usage}};
@@ -76,6 +84,7 @@ std::string to_json(const Outcome& outcome) {
                      {"bytes_by_kind", traffic},
                      {"fault_timeline", timeline},
                      {"faults_not_in_timeline", outcome.faults_not_kept},
+                     {"link_breaks", breaks},
                      {"topology", topology},
                      {"region_usage", usage}};
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -37,6 +37,7 @@ struct Outcome {
   std::map<std::string_view, Traffic> traffic;  // sent by all nodes together
   std::vector<FaultSeen> faults_seen;
   uint64_t faults_not_kept = 0;
+  BreakCounts breaks;                                // of links
   std::vector<uint8_t> is_up;                        // of each node, at the end
   std::vector<std::pair<uint32_t, uint32_t>> links;  // at the end, of the first nodes_drawn_max
   std::vector<std::string> regions;                  // that tokens wake; empty: synthetic

@@ -199,6 +199,7 @@ std::string to_html(const Outcome& outcome) {
       "up grey.</p>\n" +
       topology(outcome);
   page += "<h2>Faults over time</h2>\n" + fault_timeline(outcome);
+  page += "<h2>Links that broke, by cause</h2>\n" + link_breaks(outcome);
   page += "<h2>Checks from outside</h2>\n" + checker_table(outcome);
   page += "<h2>Faults and events</h2>\n" + fault_table(outcome);
   return page + "</body>\n</html>\n";

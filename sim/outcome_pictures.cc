@@ -13,6 +13,18 @@ std::string attribute(const char* name, double value) {
   return std::string(" ") + name + "=\"" + fixed(value, 1) + "\"";
 }
 
+// Of pictures over time.
+constexpr double timeline_left = 130, timeline_top = 10, timeline_width = 620, timeline_row = 20;
+
+std::string seconds_below(double end, double bottom) {
+  std::string content;
+  for (double second = 0; second <= end * 1.0001; second += tick_step(end)) {
+    content += text_at(timeline_left + timeline_width * second / end, bottom + 16, "middle",
+                       "faint", fixed(second, 0) + " s");
+  }
+  return content;
+}
+
 std::string note(const std::string& sentence) {
   return "<p class=\"faint\">" + sentence + "</p>\n";
 }
@@ -20,7 +32,8 @@ std::string note(const std::string& sentence) {
 }  // namespace
 
 std::string fault_timeline(const Outcome& outcome) {
-  constexpr double left = 130, top = 10, width = 620, height = 20;
+  constexpr double left = timeline_left, top = timeline_top, width = timeline_width,
+                   height = timeline_row;
   if (outcome.faults_seen.empty()) return note("No node and no line was made to fail.");
   std::vector<std::string_view> kinds;  // in the order in which they came first
   for (const FaultSeen& fault : outcome.faults_seen) {
@@ -36,10 +49,7 @@ std::string fault_timeline(const Outcome& outcome) {
                attribute("y1", y) + attribute("y2", y) + " stroke=\"var(--line)\"/>\n" +
                text_at(left - 8, y + 4, "end", "", kinds[row]);
   }
-  for (double second = 0; second <= end * 1.0001; second += tick_step(end)) {
-    content += text_at(left + width * second / end, bottom + 16, "middle", "faint",
-                       fixed(second, 0) + " s");
-  }
+  content += seconds_below(end, bottom);
   for (const FaultSeen& fault : outcome.faults_seen) {
     const auto row = std::find(kinds.begin(), kinds.end(), fault.kind) - kinds.begin();
     const std::string whose = fault.node ? "node " + std::to_string(*fault.node) : "all";
@@ -52,6 +62,38 @@ std::string fault_timeline(const Outcome& outcome) {
   if (outcome.faults_not_kept > 0)
     page += note(std::to_string(outcome.faults_not_kept) + " later ones are not shown.");
   return page;
+}
+
+std::string link_breaks(const Outcome& outcome) {
+  const BreakCounts& breaks = outcome.breaks;
+  if (breaks.by_cause().empty()) return note("No link broke.");
+  uint64_t most = 1;
+  for (const auto& [cause, counts] : breaks.by_cause())
+    most = std::max(most, *std::max_element(counts.begin(), counts.end()));
+  const double end = std::max(outcome.virtual_seconds, 1.0), wide = timeline_width / end;
+  double y = timeline_top;
+  std::string content;
+  for (const auto& [cause, counts] : breaks.by_cause()) {
+    content += text_at(timeline_left - 8, y + 14, "end", "", cause);
+    for (size_t span = 0; span < counts.size(); ++span) {
+      if (counts[span] == 0) continue;
+      const double from = breaks.span_s() * static_cast<double>(span);
+      const double to = std::min(from + breaks.span_s(), end);
+      const double heat = static_cast<double>(counts[span]) / static_cast<double>(most);
+      content += "<rect class=\"broken\"" + attribute("x", timeline_left + wide * from) +
+                 attribute("y", y + 3) + attribute("width", std::max(1.0, wide * (to - from))) +
+                 " height=\"14\" fill=\"var(--own)\" fill-opacity=\"" + fixed(0.2 + 0.8 * heat, 3) +
+                 "\"><title>" + escaped(cause) + ", " + fixed(from, 0) + " to " + fixed(to, 0) +
+                 " s: " + std::to_string(counts[span]) + "</title></rect>\n";
+    }
+    y += timeline_row;
+  }
+  const std::vector<uint64_t>& lost = breaks.by_node();
+  const auto worst = std::max_element(lost.begin(), lost.end());
+  return svg(timeline_left + timeline_width + 40, y + 24, "links that broke",
+             content + seconds_below(end, y)) +
+         note("Node " + std::to_string(worst - lost.begin()) +
+              " lost the most: " + std::to_string(*worst) + ".");
 }
 
 std::string topology(const Outcome& outcome) {

@@ -108,6 +108,7 @@ Outcome outcome_of(World& world, const Lessons& lessons, uint64_t seed) {
   outcome.traffic = world.traffic;
   outcome.faults_seen = world.faults_seen;
   outcome.faults_not_kept = world.faults_not_kept;
+  outcome.breaks = world.breaks;
   return outcome;
 }
 

@@ -109,7 +109,7 @@ void World::record(const Happening& what) {
             // Of a sealed frame the header, which holds the hash of the rest.
             trace_.absorb(arrival.parcel.is_delta ? bytes.first(swarm::header_size) : bytes);
           },
-          [&](const LinkBreaks& breaks) { trace_.absorb(uint64_t{breaks.from} << 32 | breaks.to); },
+          [&](const LinkBreaks& broken) { trace_.absorb(uint64_t{broken.from} << 32 | broken.to); },
           [&](const FaultDue& fault) {
             trace_.absorb(uint64_t{fault.node} << 8 | static_cast<uint64_t>(fault.kind));
           },
@@ -197,11 +197,11 @@ void World::happen(const Arrival& arrival) {
   device.input(opened(arrival));
 }
 
-void World::happen(const LinkBreaks& breaks) {
-  const Link* const link = links_.find(breaks.from, breaks.to);
-  if (link == nullptr || link->generation != breaks.generation) return;
+void World::happen(const LinkBreaks& broken) {
+  const Link* const link = links_.find(broken.from, broken.to);
+  if (link == nullptr || link->generation != broken.generation) return;
   ++sometimes["links_broken"];
-  cut(breaks.from, devices[breaks.to]->id(), "connection timed out");
+  cut(broken.from, devices[broken.to]->id(), "connection timed out", broken.cause);
 }
 
 void World::happen(const SliceEnds& ends) {
@@ -262,22 +262,29 @@ void World::transmit(uint32_t from, const swarm::PeerId& to, Parcel parcel) {
   ++of_kind.frames;
   of_kind.bytes += size;
   const auto transit = network.send(from, target, link.ways[from < target ? 0 : 1], size, now);
-  if (transit.is_broken) return at(transit.arrives_at, LinkBreaks{from, target, link.generation});
+  if (transit.is_broken)
+    return at(transit.arrives_at, LinkBreaks{from, target, link.generation, transit.cause});
   if (transit.is_lost) return;
   if (transit.copy_at > 0) at(transit.copy_at, Arrival{from, target, link.generation, parcel});
   at(transit.arrives_at, Arrival{from, target, link.generation, std::move(parcel)});
 }
 
-void World::cut(uint32_t node, const swarm::PeerId& peer, const std::string& reason) {
+void World::cut(uint32_t node, const swarm::PeerId& peer, const std::string& reason,
+                std::string_view cause) {
   const uint32_t other = node_of(peer);
   if (!links_.erase(node, other)) return;
+  breaks.add(static_cast<double>(now) / 1e6, cause, node, other);
   const Micros when = now + link_gone_delay;
   at(when, LinkGone{node, devices[node]->boots, devices[other]->id(), reason});
   at(when, LinkGone{other, devices[other]->boots, devices[node]->id(), reason});
 }
 
-void World::cut_all(uint32_t node, const std::string& reason) {
-  for (const swarm::PeerId& peer : linked_to(node)) cut(node, peer, reason);
+void World::cut_all(uint32_t node, const std::string& reason, std::string_view cause) {
+  for (const swarm::PeerId& peer : linked_to(node)) cut(node, peer, reason, cause);
+}
+
+void World::close(uint32_t node, const swarm::PeerId& peer, const std::string& reason) {
+  cut(node, peer, reason, cause_of_close(node, node_of(peer), reason));
 }
 
 std::vector<swarm::PeerId> World::linked_to(uint32_t node) const {

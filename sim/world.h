@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sim/agenda.h"
+#include "sim/break_counts.h"
 #include "sim/checker.h"
 #include "sim/device.h"
 #include "sim/journal.h"
@@ -54,6 +55,7 @@ struct Arrival {
 struct LinkBreaks {
   uint32_t from, to;
   uint64_t generation;
+  std::string_view cause;  // break_counts.h
 };
 struct LinkGone {
   uint32_t node;
@@ -152,8 +154,12 @@ class World {
   void transmit(uint32_t from, const swarm::PeerId& to, Parcel parcel);
   void dial(uint32_t from, const std::string& address,
             const std::optional<swarm::PeerId>& expected);
-  void cut(uint32_t node, const swarm::PeerId& peer, const std::string& reason);
-  void cut_all(uint32_t node, const std::string& reason);
+  // `cause`: see break_counts.h.
+  void cut(uint32_t node, const swarm::PeerId& peer, const std::string& reason,
+           std::string_view cause);
+  void cut_all(uint32_t node, const std::string& reason, std::string_view cause);
+  // As the protocol of `node` wants it.
+  void close(uint32_t node, const swarm::PeerId& peer, const std::string& reason);
   void identify(const swarm::PeerId& id, uint32_t node) { nodes_of_ids_[id] = node; }
   uint32_t node_of(const swarm::PeerId& id) const { return nodes_of_ids_.at(id); }
   std::vector<swarm::PeerId> linked_to(uint32_t node) const;
@@ -180,6 +186,7 @@ class World {
   std::map<std::string_view, Traffic> traffic;  // sent by all, by kind of message
   std::vector<FaultSeen> faults_seen;           // the first of them, in order
   uint64_t faults_not_kept = 0;
+  BreakCounts breaks;                 // of links
   std::set<swarm::PeerId> were_held;  // by any honest node, at any time
   struct Ringleader {
     Keys keys;
@@ -216,6 +223,7 @@ class World {
   void go_away(Device& device);
   void strike(FaultKind kind, Device& device);
   void crash(Device& device, bool loses_disk);
+  std::string_view cause_of_close(uint32_t node, uint32_t other, std::string_view reason) const;
   bool is_early() const { return now < micros_of_s(scenario->faults.from_s); }
   void saw(std::string_view kind, std::optional<uint32_t> node = std::nullopt);
   void perform(Happening what);

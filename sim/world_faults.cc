@@ -8,6 +8,7 @@
 namespace starling::sim {
 namespace {
 
+constexpr Micros just_woken = micros_of_s(1);  // whoever was paused notices it by then
 constexpr Micros sybil_spacing = micros_of_ms(200);
 
 }  // namespace
@@ -114,6 +115,22 @@ void World::saw(std::string_view kind, std::optional<uint32_t> node) {
   faults_seen.push_back({static_cast<double>(now) / 1e6, kind, node});
 }
 
+// The protocol knows only that it heard nothing.
+std::string_view World::cause_of_close(uint32_t node, uint32_t other,
+                                       std::string_view reason) const {
+  if (reason.starts_with("leaving") || reason.starts_with("left")) return "departure";
+  if (!reason.starts_with("silent") && !reason.starts_with("no greeting")) return "protocol";
+  for (const uint32_t each : {node, other}) {
+    const Micros until = devices[each]->paused_until;
+    if (until > 0 && now - until < just_woken) return "pause";
+  }
+  for (const auto& [from, to] : {std::pair(node, other), std::pair(other, node)}) {
+    const std::string_view cause = network.cut_cause(from, to, now);
+    if (!cause.empty()) return cause;
+  }
+  return "silence";
+}
+
 void World::next_fault(FaultKind kind, uint32_t node, double mean_s) {
   const Micros when = now + micros_of_s(exponential(fault_rng_, mean_s));
   at(when, FaultDue{kind, node, 0});
@@ -181,7 +198,7 @@ void World::look_at_the_hours(Device& device) {
 
 void World::go_away(Device& device) {
   if (fault_rng_.unit() < 0.5) device.input(swarm::Leave{});  // the other half just vanish
-  device.crash(false);
+  device.crash(false, "departure");
 }
 
 void World::split() {
@@ -296,7 +313,7 @@ void World::crash(Device& device, bool loses_disk) {
   ++sometimes["crashes"];
   if (loses_disk) ++sometimes["disks_lost"];
   saw(loses_disk ? "crash, disk lost" : "crash", device.index);
-  device.crash(loses_disk);
+  device.crash(loses_disk, "crash");
   at(now + micros_of_s(scenario->faults.down_s),
      FaultDue{FaultKind::restart, device.index, device.boots});
 }

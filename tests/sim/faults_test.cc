@@ -1,6 +1,8 @@
 // What each fault of the network and of the devices does, and that all agree when it is over.
 #include <doctest/doctest.h>
 
+#include <map>
+
 #include "sim/network.h"
 #include "tests/sim/folder.h"
 #include "tests/sim/world_run.h"
@@ -167,6 +169,31 @@ TEST_CASE("a line that says nothing about a node's ups and downs is shown with i
   CHECK(scenario.error().message ==
         path + ":2: faults.churn_trace: " + (folder / "none.tsv") +
             ": No such file or directory; correct the path or put it there");
+}
+
+TEST_CASE("a link that breaks is told with its time and what broke it") {
+  const auto causes = [](const std::string& yaml) {
+    const Run run(synthetic + "run: {nodes: 6}\n" + yaml);
+    std::map<std::string_view, uint64_t> sums;
+    for (const auto& [cause, counts] : run.world.breaks.by_cause()) {
+      for (const uint64_t count : counts) sums[cause] += count;
+    }
+    return sums;
+  };
+  CHECK(causes("").empty());
+  const auto crashed = causes("faults: {until_s: 150, crash_per_hour: 60}\n");
+  CHECK(crashed.at("crash") > 10);
+  CHECK_FALSE(crashed.contains("departure"));
+  CHECK(causes("faults: {until_s: 150, away_share: 0.5, session_s: 30}\n").at("departure") > 3);
+  const auto paused = causes("faults: {until_s: 150, pause_per_hour: 60, pause_s: 30}\n");
+  CHECK(paused.at("pause") >= 3);
+  CHECK_FALSE(paused.contains("silence"));
+  const auto parted = causes(
+      "faults: {until_s: 150, partition_share: 0.5, partition_from_s: 60, partition_to_s: 120}\n");
+  CHECK(parted.at("partition") >= 5);
+  CHECK_FALSE(parted.contains("crash"));
+  CHECK(causes("network: {loss: 0.3}\n").at("loss") > 0);
+  CHECK(causes("faults: {until_s: 150, one_way_share: 0.3}\n").at("one way") > 0);
 }
 
 TEST_CASE("nothing goes wrong before its time") {

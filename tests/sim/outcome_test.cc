@@ -63,6 +63,34 @@ TEST_CASE("faults have a row for each kind and a mark at their time") {
   CHECK(page.find("7 later ones are not shown") != std::string::npos);
 }
 
+TEST_CASE("counts of broken links keep their sum while their spans grow") {
+  BreakCounts breaks;
+  for (int second = 0; second < 1000; ++second) breaks.add(second + 0.5, "loss", 0, 2);
+  breaks.add(999, "crash", 1, 2);
+  CHECK(breaks.span_s() == 16);
+  const std::vector<uint64_t>& loss = breaks.by_cause().at("loss");
+  REQUIRE(loss.size() == 63);
+  for (size_t span = 0; span < 62; ++span) CHECK(loss[span] == 16);
+  CHECK(loss[62] == 8);
+  CHECK(breaks.by_cause().at("crash")[62] == 1);
+  CHECK(breaks.by_node() == std::vector<uint64_t>{1000, 1, 1001});
+}
+
+TEST_CASE("broken links have a row for each cause and a cell where there were any") {
+  Outcome outcome = outcome_of(3);
+  CHECK(to_html(outcome).find("No link broke.") != std::string::npos);
+  for (const double second : {10.0, 11.0, 90.0}) outcome.breaks.add(second, "loss", 0, 1);
+  outcome.breaks.add(50, "pause", 1, 2);
+  const std::string page = to_html(outcome), drawn = picture(page, "links that broke");
+  CHECK(count(drawn, "class=\"broken\"") == 3);
+  CHECK(count(drawn, ">loss</text>") == 1);
+  CHECK(count(drawn, "<title>loss, 10 to 12 s: 2</title>") == 1);
+  CHECK(count(drawn, "<title>pause, 50 to 52 s: 1</title>") == 1);
+  // A tenth of the time: 130 + 620 / 10.
+  CHECK(drawn.find("class=\"broken\" x=\"192.0\" y=\"13.0\" width=\"12.4\"") != std::string::npos);
+  CHECK(page.find("Node 1 lost the most: 4.") != std::string::npos);
+}
+
 TEST_CASE("bytes are told by kind of message, the most first") {
   Outcome outcome = outcome_of(2);
   outcome.traffic = {{"delta", {.frames = 3, .bytes = 9000}},

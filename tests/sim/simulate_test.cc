@@ -44,8 +44,8 @@ TEST_CASE("a run prints its seed first and its trace last, and leaves three file
   CHECK(keys == std::vector<std::string>{"scenario", "seed", "nodes", "trace", "virtual_seconds",
                                          "until_seconds", "wall_seconds", "tasks", "results",
                                          "bytes_per_node", "faults", "checkers", "bytes_by_kind",
-                                         "fault_timeline", "faults_not_in_timeline", "topology",
-                                         "region_usage"});
+                                         "fault_timeline", "faults_not_in_timeline", "link_breaks",
+                                         "topology", "region_usage"});
   CHECK("trace " + report["trace"].get<std::string>() + "\n" == line);
   for (const char* name : {"swarm", "alone", "fedavg", "centralised"})
     CHECK(report["results"][name]["complete"].get<bool>());
@@ -65,6 +65,7 @@ TEST_CASE("a run prints its seed first and its trace last, and leaves three file
   CHECK_FALSE(report["bytes_by_kind"].contains("other"));
   CHECK(report["topology"]["links"] == std::vector<std::pair<int, int>>{{0, 1}});
   CHECK(report["fault_timeline"].empty());
+  CHECK(report["link_breaks"]["by_cause"].empty());
   // Two regions of four are awake for a token: the first one always.
   const auto usage = report["region_usage"]["matrix"].get<std::vector<std::vector<double>>>();
   REQUIRE(usage.size() == 2);
@@ -102,6 +103,14 @@ TEST_CASE("faults are told one by one, with their time and node") {
   CHECK(counts["restart"] == report["faults"]["restarts"].get<uint64_t>());
   CHECK(counts["partition heals"] == 1);
   CHECK(report["faults_not_in_timeline"] == 0);
+  uint64_t broken = 0, lost = 0;
+  for (const auto& [cause, spans] : report["link_breaks"]["by_cause"].items()) {
+    for (const auto& count : spans) broken += count.get<uint64_t>();
+  }
+  for (const auto& count : report["link_breaks"]["by_node"]) lost += count.get<uint64_t>();
+  CHECK(broken > 0);
+  CHECK(lost == 2 * broken);
+  CHECK(report["link_breaks"]["by_cause"].contains("crash"));
   CHECK(report["region_usage"]["matrix"].empty());
   const std::string page = read_file(folder / "out/report.html");
   CHECK(page.find("aria-label=\"faults over time\"") != std::string::npos);
