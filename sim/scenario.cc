@@ -14,6 +14,8 @@
 
 #include "sim/equipment.h"
 #include "sim/sources.h"
+#include "swarm/config.h"
+#include "swarm/delta_log.h"
 
 namespace starling::sim {
 namespace {
@@ -46,6 +48,8 @@ const Words attacks = {"none",       "sign_flip",  "scale",          "gaussian",
                        "replay",     "equivocate", "selective_drop", "announce",
                        "dissensus",  "eclipse",    "sybil_join",     "backdoor"};
 constexpr double day_s = 86400;
+// More would not be one swarm: nodes take no more members than this, and no deltas of the rest.
+constexpr double nodes_max = std::min<double>(swarm::Config{}.members_max, swarm::streams_max);
 
 using S = Scenario;
 using Text = std::string;
@@ -67,7 +71,7 @@ class Adder {
 
 void add_run_keys(std::vector<Key>& keys) {
   const Adder add("run", keys);
-  add("nodes", field<uint32_t, &S::run, &S::Run::nodes>(), 1, 10000);
+  add("nodes", field<uint32_t, &S::run, &S::Run::nodes>(), 1, nodes_max);
   add("seconds_max", field<double, &S::run, &S::Run::seconds_max>(), 1, 30 * day_s);
   add("settle_s", field<double, &S::run, &S::Run::settle_s>(), 1, day_s);
   add("checkpoint_s", field<double, &S::run, &S::Run::checkpoint_s>(), 1, day_s);

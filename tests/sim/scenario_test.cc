@@ -32,7 +32,7 @@ TEST_CASE("what a scenario cannot mean is said with line, key and the nearest kn
       {"run:\n  node: 3\n", "x.yaml:2: run.node: unknown key; did you mean run.nodes?"},
       {"run:\n  loss: 3\n", "x.yaml:2: run.loss: unknown key; did you mean network.loss?"},
       {"runs: {}\n", "x.yaml:1: runs: unknown section; did you mean run?"},
-      {"run: {nodes: 0}\n", "x.yaml:1: run.nodes: must be from 1 to 10000 but is 0"},
+      {"run: {nodes: 0}\n", "x.yaml:1: run.nodes: must be from 1 to 1024 but is 0"},
       {"run: {nodes: 2.5}\n", "x.yaml:1: run.nodes: must be a whole number but is 2.5"},
       {"run: {nodes: many}\n", "x.yaml:1: run.nodes: must be a number but is \"many\""},
       {"run: {nodes: 2, nodes: 3}\n", "x.yaml:1: run.nodes: given twice; keep one"},
