@@ -164,7 +164,8 @@ TEST_CASE("data that cannot be used end with code 65 and say which file") {
 }
 
 TEST_CASE("more memory than there is is refused with the estimate") {
-  const Said said = simulate("run: {nodes: 10000}\nlearn: {model: tiny, rows: 256}\n", {});
+  const Said said =
+      simulate("run: {nodes: 1024}\nlearn: {model: tiny, rows: 256, length: 1024}\n", {});
   CHECK(said.code == 71);
   CHECK(said.errors.find("MiB") != std::string::npos);
 }
