@@ -12,6 +12,10 @@ namespace {
 constexpr size_t recent_deltas = horizon_intervals;
 constexpr double delay_rate = 1.0 / 8;  // of the running means
 constexpr double advance_least = 1.0 / 16;
+// What is not sent waits, and less of it each time: it was learned from a base of long ago, and
+// what all pull at for long without being able to send it would come as one great step (README.md,
+// "Error memory").
+constexpr float error_kept = 0.9f;
 constexpr double lateness_borne = 0.75;  // exchanges (README.md, "Lateness")
 
 bool is_set(const std::vector<uint8_t>& flags, model::RegionId id) {
@@ -70,7 +74,7 @@ std::optional<Publish> Exchange::publish(std::span<float> x,
                                          int64_t now_s) {
   assert(x.size() == error_.size());
   // The error memory becomes d in place, and compress() leaves the new error memory behind.
-  for_shared([&](size_t i) { error_[i] += x[i] - target(i); });
+  for_shared([&](size_t i) { error_[i] = error_kept * error_[i] + (x[i] - target(i)); });
   const double origins = std::max(1u, view.active_origins);
   const double outer =
       options.outer * (options.adapts_to_lateness ? lateness_factor(lateness()) : 1);

@@ -98,6 +98,21 @@ TEST_CASE("after publishing, the weights are the base and the rest is in the err
   CHECK(kept > 0);
 }
 
+TEST_CASE("of what waits to be sent a tenth is forgotten at each publication") {
+  const model::RegionTable table = small_table();
+  Rng rng(3);
+  Node node(table);
+  node.train(rng);
+  REQUIRE(node.publish(1));
+  const std::vector<float> base = node.x;
+  const std::vector<float> waiting(node.exchange.error().begin(), node.exchange.error().end());
+  REQUIRE(node.publish(1));  // and nothing was learned in between
+  for (size_t i = 0; i < node.x.size(); ++i) {
+    const double sent = node.x[i] - base[i];
+    CHECK(sent + node.exchange.error()[i] == doctest::Approx(0.9 * waiting[i]).epsilon(1e-4));
+  }
+}
+
 TEST_CASE("what could not be sent can go back to the weights, and is in the next delta again") {
   const model::RegionTable table = small_table();
   Rng rng(6);
