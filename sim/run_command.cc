@@ -86,9 +86,8 @@ Result<std::optional<Journal>, Failure> journal_for(const SimulateOptions& optio
 }
 
 Result<Prepared, Failure> prepare(const SimulateOptions& options, const Ranks& ranks) {
-  auto scenario = load_scenario(options.scenario);
+  auto scenario = load_scenario(options.scenario, options.nodes);
   if (!scenario) return Unexpected{Failure{ExitCode::config, scenario.error().message}};
-  if (options.nodes > 0) scenario->run.nodes = options.nodes;
   // Once as it is kept, once as it is in the file.
   const bool has_checkpoints = !options.checkpoint.empty() || !options.resume.empty();
   const uint64_t kept = has_checkpoints ? 2 * run_checkpoint_size(*scenario) : 0;

@@ -49,7 +49,7 @@ const Words attacks = {"none",       "sign_flip",  "scale",          "gaussian",
                        "dissensus",  "eclipse",    "sybil_join",     "backdoor"};
 constexpr double day_s = 86400;
 // More would not be one swarm: nodes take no more members than this, and no deltas of the rest.
-constexpr double nodes_max = std::min<double>(swarm::Config{}.members_max, swarm::streams_max);
+constexpr double members_max = std::min<double>(swarm::Config{}.members_max, swarm::streams_max);
 
 using S = Scenario;
 using Text = std::string;
@@ -71,7 +71,7 @@ class Adder {
 
 void add_run_keys(std::vector<Key>& keys) {
   const Adder add("run", keys);
-  add("nodes", field<uint32_t, &S::run, &S::Run::nodes>(), 1, nodes_max);
+  add("nodes", field<uint32_t, &S::run, &S::Run::nodes>(), 1, members_max);
   add("seconds_max", field<double, &S::run, &S::Run::seconds_max>(), 1, 30 * day_s);
   add("settle_s", field<double, &S::run, &S::Run::settle_s>(), 1, day_s);
   add("checkpoint_s", field<double, &S::run, &S::Run::checkpoint_s>(), 1, day_s);
@@ -501,7 +501,7 @@ Result<Scenario, ScenarioError> parse_scenario(const std::string& yaml,
   return scenario;
 }
 
-Result<Scenario, ScenarioError> load_scenario(const std::string& path) {
+Result<Scenario, ScenarioError> load_scenario(const std::string& path, uint32_t nodes) {
   constexpr uintmax_t size_max = 256u << 10;
   std::error_code error;
   const uintmax_t size = std::filesystem::file_size(path, error);
@@ -512,6 +512,10 @@ Result<Scenario, ScenarioError> load_scenario(const std::string& path) {
   const std::string yaml{std::istreambuf_iterator<char>(file), {}};
   auto scenario = parse_scenario(yaml, path);
   if (!scenario) return scenario;
+  if (nodes > 0) {
+    const std::string problem = set_key(*scenario, "run.nodes", std::to_string(nodes));
+    if (!problem.empty()) return Unexpected{ScenarioError{"--nodes: " + problem}};
+  }
   place_files(*scenario, std::filesystem::path(path).parent_path());
   if (const auto wrong = wrong_file(*scenario))
     return Unexpected{ScenarioError{path + place_of_key(*scenario, wrong->key) + ": " + wrong->key +

@@ -130,8 +130,8 @@ struct ScenarioError {
 };
 
 // Errors: one message, as above; also for a file that is missing or not readable, be it the
-// scenario or one that it names.
-Result<Scenario, ScenarioError> load_scenario(const std::string& path);
+// scenario or one that it names. `nodes`, as after --nodes: instead of what it says; 0: as it says.
+Result<Scenario, ScenarioError> load_scenario(const std::string& path, uint32_t nodes = 0);
 Result<Scenario, ScenarioError> parse_scenario(const std::string& yaml,
                                                const std::string& path_shown);
 // The keys that differ from the defaults, as a file that parse_scenario reads back to the same.

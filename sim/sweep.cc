@@ -309,9 +309,8 @@ std::string to_json(const Sweep& sweep) {
 }
 
 int run_sweep(const SweepOptions& options, Signals& signals) {
-  auto scenario = load_scenario(options.scenario);
+  auto scenario = load_scenario(options.scenario, options.nodes);
   if (!scenario) return fail(ExitCode::config, scenario.error().message);
-  if (options.nodes > 0) scenario->run.nodes = options.nodes;
   Sweep sweep;
   sweep.scenario = scenario->name;
   for (const std::string& text : options.vary) {

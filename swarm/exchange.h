@@ -2,8 +2,9 @@
 // One node's part in the sum: base b, error memory e, and which deltas b holds. The weights x
 // belong to the trainer and are passed in; everything here happens between two training steps, on
 // the thread that owns x.
-//   publish: d = (x - b) + .9 e over shared regions; v = what is sent of it; e = the rest; b += v;
-//   x = b     accept:  b += v; x += v
+//   publish: d = (x - b) + .9 e over shared regions; v = what is sent of it; e = the rest;
+//            b += v; x = b
+//   accept:  b += v; x += v
 // What the base holds of each delta follows the judgement (judgement.h): in full, in part, or not.
 // A node may doubt an origin that the swarm believes: then b, and so its hash, stays what the log
 // says, and x follows b without what was suspended of that origin (`target`). Local, reversible,

@@ -163,6 +163,15 @@ TEST_CASE("data that cannot be used end with code 65 and say which file") {
   CHECK(said.errors.find(path + " begins with 6e 6f 20 69") != std::string::npos);
 }
 
+TEST_CASE("more nodes than a swarm has members are refused before anything runs") {
+  const std::string yaml = "learn: {kind: synthetic}\n";
+  const Said said = simulate(yaml, {"--nodes", "1025"});
+  CHECK(said.code == 78);
+  CHECK(said.errors.find("--nodes: run.nodes: must be from 1 to 1024 but is 1025") !=
+        std::string::npos);
+  CHECK(said.text.empty());
+}
+
 TEST_CASE("more memory than there is is refused with the estimate") {
   const Said said =
       simulate("run: {nodes: 1024}\nlearn: {model: tiny, rows: 256, length: 1024}\n", {});
